@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hypervisor.h - a virtual machine, whichever program runs it
+ *
+ * Shape:    struct vm behind a table of functions (struct vm_driver). Everything that takes time is
+ *           asynchronous: a done callback on the loop.
+ * Peer:     the VMM process, taken as hostile once the guest runs.
+ * Process:  the sandbox monitor; loop thread only.
+ * Order:    vm_create -> (vm_agent_fd, agent talks) -> vm_add_device … -> vm_kill -> on_exit -> vm_destroy.
+ * Not here: the accelerator probe (accel.h), the file server (virtiofsd.h), confinement (jail.h).
+ */
+#ifndef ONGGI_HYPERVISOR_HYPERVISOR_H
+#define ONGGI_HYPERVISOR_HYPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/loop.h"
+
+enum vm_accel { VM_ACCEL_KVM, VM_ACCEL_TCG };
+const char *vm_accel_name(enum vm_accel accel);
+
+/* Slots behind PCIe root ports that devices can be hot-plugged into later. */
+#define VM_HOTPLUG_SLOTS 16
+
+struct vm_config {
+	const char *name;       /* for messages and the process title, [A-Za-z0-9_.+-] */
+	const char *vmm_path;   /* e.g. /usr/bin/qemu-system-x86_64 */
+	const char *kernel, *initrd;
+	const char *extra_cmdline; /* appended to the kernel command line; may be NULL */
+	enum vm_accel accel;
+	unsigned int vcpus;     /* 1 to 64 */
+	uint64_t memory_mib;    /* 64 to 1 TiB */
+	bool debug;             /* verbose guest console */
+	/*
+	 * Connected vhost-user socket of the file server, or -1. Borrowed: the driver passes a duplicate to the
+	 * VMM. @share_tag is the virtiofs tag.
+	 */
+	int share_fd;
+	const char *share_tag;
+	/* Folder of the sandbox (0700): console log, pid file. The driver creates "console.log" and "vmm.pid" in it. */
+	int state_dirfd;
+};
+
+enum vm_device_kind { VM_DEVICE_DISK, VM_DEVICE_NIC, VM_DEVICE_SHARE };
+
+struct vm_device {
+	enum vm_device_kind kind;
+	const char *id;      /* 1 to 31 bytes of [a-z0-9-], unique in the VM */
+	int fd;              /* disk image, tap, or vhost-user socket; borrowed, duplicated */
+	bool readonly;       /* disks */
+	const char *mac;     /* NICs, "02:…" */
+	const char *tag;     /* shares */
+};
+
+struct vm;
+
+struct vm_events {
+	/*
+	 * The VMM has ended. @status: wait(2) status. @reason: what is known, e.g. its last words on stderr; may be
+	 * empty. Runs once; no other callback follows.
+	 */
+	void (*on_exit)(struct vm *vm, int status, const char *reason, void *userdata);
+};
+
+typedef void (*vm_done_fn)(int code, const char *message, void *userdata);
+
+struct vm_driver {
+	const char *name; /* "qemu" */
+	int (*create)(struct loop *loop, const struct vm_config *config, const struct vm_events *events,
+		      void *userdata, struct vm **ret, struct err *err);
+	void (*destroy)(struct vm *vm);
+	int (*agent_fd)(struct vm *vm);
+	pid_t (*pid)(const struct vm *vm);
+	int (*add_device)(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
+			  struct err *err);
+	int (*remove_device)(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err);
+	void (*kill)(struct vm *vm);
+	size_t (*console_tail)(struct vm *vm, char *buf, size_t size);
+};
+
+/* NULL-terminated table; vm_driver_find returns NULL for an unknown name. */
+extern const struct vm_driver *const vm_drivers[];
+const struct vm_driver *vm_driver_find(const char *name);
+
+/*
+ * Start a VM. Returns as soon as the VMM process runs; the guest boots meanwhile, and on_exit tells if the
+ * VMM could not start (its words in @reason).
+ *
+ * @config  copied as far as needed
+ * @events  copied
+ *
+ * Returns 0; -ENOENT no VMM, kernel or initrd (the message names the path); -EINVAL; other errnos of fork and pipes.
+ */
+int vm_create(const struct vm_driver *driver, struct loop *loop, const struct vm_config *config,
+	      const struct vm_events *events, void *userdata, struct vm **ret, struct err *err);
+/* Kills the VMM if it still runs and waits for its end (bounded by the kernel's SIGKILL). NULL allowed. */
+void vm_destroy(struct vm *vm);
+DEFINE_CLEANUP(struct vm *, vm_destroy);
+
+/*
+ * The monitor's end of the guest channel (virtio-serial port "onggi.agent"), a stream socket, non-blocking. The caller takes it over;
+ * a second call returns -EBADF. Bytes written before the guest opened its port wait.
+ */
+int vm_agent_fd(struct vm *vm);
+pid_t vm_pid(const struct vm *vm);
+
+/* Hot-plug and unplug; @done runs when the guest's device is there or gone, or with a negative errno. */
+int vm_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
+		  struct err *err);
+int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err);
+
+/* SIGKILL; on_exit follows. */
+void vm_kill(struct vm *vm);
+
+/* The last bytes of the guest's console as printable text (control characters replaced), NUL-terminated. Returns its length. */
+size_t vm_console_tail(struct vm *vm, char *buf, size_t size);
+
+#endif
