@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - the administrator's configuration: /etc/onggi/config.json
+ *
+ * Shape:    one flat JSON object, the habit of docker's daemon.json; an unknown key or a wrong type is an error that
+ *           names file, key and what would be right.
+ * Search:   --config, then ONGGI_CONFIG, then /etc/onggi/config.json (which may be missing: defaults).
+ * Source:   docs/configuration.md lists every key.
+ */
+#ifndef ONGGI_SHIM_CONFIG_H
+#define ONGGI_SHIM_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+
+#define CONFIG_PATH_DEFAULT "/etc/onggi/config.json"
+#define CONFIG_BYTES_MAX (64u << 10)
+
+struct config {
+	char *path;               /* file that was read; NULL: none, all defaults */
+	char *accel;              /* "accel": "kvm" (default), "auto", "tcg" */
+	char *driver;             /* "driver": "qemu" */
+	char *vmm;                /* "vmm": program of the driver; default /usr/bin/qemu-system-x86_64 */
+	char *kernel, *initrd;    /* "kernel", "initrd": default beside the program in a checkout, else under the prefix */
+	char *file_server;        /* "file_server": NULL: the usual places */
+	uint32_t memory_mib;      /* "memory_mib": guest memory beside the container's own limit, default 256, 64 to 1 TiB */
+	uint32_t vcpus;           /* "vcpus": default 1, 1 to 64 */
+	uint32_t boot_timeout_ms; /* "boot_timeout_s" in the file: agent must answer in that time; default 30, 1 to 600 */
+	bool debug;               /* "debug": verbose logs and guest console */
+};
+
+/*
+ * @explicit_path  value of --config, or NULL
+ * Returns 0; -ENOENT a file named explicitly is missing; -EINVAL, -EBADMSG, -EFBIG with the reason.
+ */
+int config_load(const char *explicit_path, struct config **ret, struct err *err);
+void config_free(struct config *config);
+DEFINE_CLEANUP(struct config *, config_free);
+
+#endif
