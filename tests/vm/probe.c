@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probe.c - what a workload sees and may do; a static program put into the tests' images
+ *
+ *   probe facts                  "key value" lines: ids, capability sets, limits, namespaces, descriptors, …
+ *   probe burst BYTES SEED       BYTES of a sequence that depends on SEED to stdout, then exit at once
+ *   probe sink BYTES SEED        read stdin to its end and compare with the same sequence
+ *   probe try CALL [ARG…]        make one system call and print "ok" or the error's name
+ *   probe alloc MIB              touch that much memory, then print "touched"
+ *   probe forks N                fork N children that wait, print how many could be, then end all
+ *   probe background SECONDS     print "parent", leave a child that keeps stdout open, exit
+ *   probe signal NUMBER          kill itself
+ *   probe catch                  print "ready", then the name of each signal that comes; ends at SIGUSR2
+ *   probe winsize                print the terminal's size, and again at each SIGWINCH; ends at SIGTERM
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void print_links(const char *dir, const char *prefix)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	if (!d)
+		return;
+	while ((e = readdir(d))) {
+		char path[512], target[512];
+		ssize_t n;
+
+		if (e->d_name[0] == '.')
+			continue;
+		if (dirfd(d) == atoi(e->d_name) && e->d_name[0] >= '0' && e->d_name[0] <= '9')
+			continue; /* the descriptor of this listing */
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		printf("%s.%s %s\n", prefix, e->d_name, target);
+	}
+	closedir(d);
+}
+
+static void print_status(void)
+{
+	static const char *const keys[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
+					    "Seccomp", "SigBlk", "SigIgn", "NSpid", "Dumpable", "Umask" };
+	char line[1024];
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+			size_t n = strlen(keys[i]);
+
+			if (!strncmp(line, keys[i], n) && line[n] == ':')
+				printf("%s %s", keys[i], line + n + 1 + strspn(line + n + 1, " \t"));
+		}
+	if (f)
+		fclose(f);
+}
+
+static int do_facts(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int resource;
+	} limits[] = { { "nofile", RLIMIT_NOFILE }, { "nproc", RLIMIT_NPROC },   { "core", RLIMIT_CORE },
+		       { "stack", RLIMIT_STACK },   { "fsize", RLIMIT_FSIZE },   { "memlock", RLIMIT_MEMLOCK },
+		       { "cpu", RLIMIT_CPU },       { "data", RLIMIT_DATA },     { "as", RLIMIT_AS } };
+	gid_t groups[64];
+	char cwd[512];
+	struct utsname u;
+	int n = getgroups(64, groups);
+
+	uname(&u);
+	printf("release %s\nnodename %s\ndomainname %s\n", u.release, u.nodename, u.domainname);
+	printf("pid %d\nuid %d\ngid %d\neuid %d\negid %d\ngroups", getpid(), getuid(), getgid(), geteuid(),
+	       getegid());
+	for (int i = 0; i < n; i++)
+		printf(" %d", groups[i]);
+	printf("\ncwd %s\n", getcwd(cwd, sizeof(cwd)) ? cwd : "?");
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct rlimit r;
+
+		getrlimit(limits[i].resource, &r);
+		printf("rlimit.%s %lld %lld\n", limits[i].name, (long long)r.rlim_cur, (long long)r.rlim_max);
+	}
+	for (int i = 0; i < argc; i++)
+		printf("arg.%d %s\n", i, argv[i]);
+	print_status();
+	print_links("/proc/self/ns", "ns");
+	print_links("/proc/self/fd", "fd");
+	printf("sid %d\npgrp %d\ntty %d\n", getsid(0), getpgrp(), isatty(0));
+	return 0;
+}
+
+/* A 64-bit linear congruential sequence, 8 bytes a step: cheap, and a lost or doubled block shows. */
+static uint64_t next(uint64_t *s)
+{
+	*s = *s * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *s;
+}
+
+static int do_burst(int argc, char **argv)
+{
+	static uint64_t block[8192];
+	uint64_t left = strtoull(argv[0], NULL, 10), seed = strtoull(argv[1], NULL, 10);
+
+	while (left > 0) {
+		size_t n = left < sizeof(block) ? (size_t)left : sizeof(block), done = 0;
+
+		for (size_t i = 0; i < sizeof(block) / sizeof(block[0]); i++)
+			block[i] = next(&seed);
+		while (done < n) {
+			ssize_t w = write(1, (char *)block + done, n - done);
+
+			if (w < 0 && errno != EINTR)
+				return 1;
+			if (w > 0)
+				done += (size_t)w;
+		}
+		left -= n;
+	}
+	return 0;
+}
+
+static int do_sink(int argc, char **argv)
+{
+	static uint64_t want[8192];
+	static char got[sizeof(want)];
+	uint64_t left = strtoull(argv[0], NULL, 10), seed = strtoull(argv[1], NULL, 10);
+	char extra;
+
+	while (left > 0) {
+		size_t n = left < sizeof(want) ? (size_t)left : sizeof(want), done = 0;
+
+		for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+			want[i] = next(&seed);
+		while (done < n) {
+			ssize_t r = read(0, got + done, n - done);
+
+			if (r < 0 && errno == EINTR)
+				continue;
+			if (r <= 0)
+				return printf("short by %llu\n", (unsigned long long)(left - done)), 1;
+			done += (size_t)r;
+		}
+		if (memcmp(got, want, n))
+			return printf("differs\n"), 1;
+		left -= n;
+	}
+	if (read(0, &extra, 1) != 0)
+		return printf("too much\n"), 1;
+	printf("same\n");
+	return 0;
+}
+
+static int answer(long r)
+{
+	if (r < 0)
+		printf("%s\n", strerrorname_np(errno));
+	else
+		printf("ok\n");
+	return 0;
+}
+
+static int do_try(int argc, char **argv)
+{
+	const char *call = argc > 0 ? argv[0] : "", *a = argc > 1 ? argv[1] : "", *b = argc > 2 ? argv[2] : "";
+
+	fflush(stdout);
+	if (!strcmp(call, "chroot"))
+		return answer(chroot(a));
+	if (!strcmp(call, "chown"))
+		return answer(chown(a, (uid_t)atoi(b), (gid_t)-1));
+	if (!strcmp(call, "settime")) {
+		struct timeval tv;
+
+		gettimeofday(&tv, NULL);
+		return answer(settimeofday(&tv, NULL));
+	}
+	if (!strcmp(call, "sethostname"))
+		return answer(sethostname(a, strlen(a)));
+	if (!strcmp(call, "mknod"))
+		return answer(mknod(a, S_IFCHR | 0600, makedev((unsigned int)atoi(b), (unsigned int)atoi(argv[3]))));
+	if (!strcmp(call, "mount"))
+		return answer(mount(a, b, argc > 3 ? argv[3] : "tmpfs", argc > 4 ? strtoul(argv[4], NULL, 0) : 0, NULL));
+	if (!strcmp(call, "umount"))
+		return answer(umount2(a, 0));
+	if (!strcmp(call, "open"))
+		return answer(open(a, (!strcmp(b, "w") ? O_WRONLY : O_RDONLY) | O_CLOEXEC));
+	if (!strcmp(call, "create"))
+		return answer(open(a, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+	if (!strcmp(call, "unshare"))
+		return answer(unshare((int)strtol(a, NULL, 0)));
+	if (!strcmp(call, "socket"))
+		return answer(socket(atoi(a), atoi(b), 0));
+	if (!strcmp(call, "personality"))
+		return answer(syscall(SYS_personality, strtoul(a, NULL, 0)));
+	if (!strcmp(call, "mkdir"))
+		return answer(mkdir(a, 0700));
+	if (!strcmp(call, "getcwd"))
+		return answer(syscall(SYS_getcwd, (char[512]){ 0 }, 512));
+	if (!strcmp(call, "nice"))
+		return answer(setpriority(PRIO_PROCESS, 0, atoi(a)));
+	if (!strcmp(call, "kill"))
+		return answer(kill(atoi(a), 0));
+	fprintf(stderr, "probe: unknown call '%s'\n", call);
+	return 2;
+}
+
+static int do_alloc(int argc, char **argv)
+{
+	size_t n = (size_t)atoi(argv[0]) << 20;
+	char *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return answer(-1);
+	for (size_t i = 0; i < n; i += 4096)
+		p[i] = 1;
+	printf("touched\n");
+	return 0;
+}
+
+static int do_forks(int argc, char **argv)
+{
+	int want = atoi(argv[0]), n;
+
+	for (n = 0; n < want; n++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			pause();
+			_exit(0);
+		}
+		if (pid < 0)
+			break;
+	}
+	printf("%d\n", n);
+	fflush(stdout);
+	signal(SIGTERM, SIG_IGN);
+	kill(0, SIGTERM);
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
+static int do_background(int argc, char **argv)
+{
+	if (fork() == 0) {
+		sleep((unsigned int)atoi(argv[0]));
+		_exit(0);
+	}
+	printf("parent\n");
+	return 0;
+}
+
+static int do_signal(int argc, char **argv)
+{
+	kill(getpid(), atoi(argv[0]));
+	return 0;
+}
+
+static int do_catch(int argc, char **argv)
+{
+	sigset_t all;
+	int sig;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	printf("ready\n");
+	fflush(stdout);
+	while (sigwait(&all, &sig) == 0) {
+		printf("%s\n", sigabbrev_np(sig) ? sigabbrev_np(sig) : "RT");
+		fflush(stdout);
+		if (sig == SIGUSR2)
+			break;
+	}
+	return 0;
+}
+
+static int do_winsize(int argc, char **argv)
+{
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	do {
+		struct winsize w;
+
+		if (ioctl(0, TIOCGWINSZ, &w) < 0)
+			return answer(-1);
+		printf("size %dx%d\n", w.ws_col, w.ws_row);
+		fflush(stdout);
+	} while (sigwait(&set, &sig) == 0 && sig != SIGTERM);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int min_args;
+		int (*run)(int argc, char **argv);
+	} commands[] = {
+		{ "facts", 0, do_facts },   { "burst", 2, do_burst },	{ "sink", 2, do_sink },
+		{ "try", 1, do_try },	    { "alloc", 1, do_alloc },	{ "forks", 1, do_forks },
+		{ "background", 1, do_background }, { "signal", 1, do_signal }, { "catch", 0, do_catch },
+		{ "winsize", 0, do_winsize },
+	};
+
+	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(argv[1], commands[i].name) && argc - 2 >= commands[i].min_args)
+			return commands[i].run(argc - 2, argv + 2);
+	fprintf(stderr, "usage: see the head of probe.c\n");
+	return 2;
+}
