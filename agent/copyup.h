@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * copyup.h - "tmpcopyup": filling a new tmpfs with what its mount point held
+ *
+ * Peer:     the source tree is the image's. Links are copied, never followed; other mounts and special
+ *           files but fifos are left out; depth and number of entries are bounded.
+ */
+#ifndef ONGGI_AGENT_COPYUP_H
+#define ONGGI_AGENT_COPYUP_H
+
+#include "common/err.h"
+
+#define COPYUP_DEPTH_MAX 64u
+#define COPYUP_ENTRIES_MAX 1000000u
+
+/* Copy the contents of the directory @from into the directory @to (owner, mode, times, xattrs of the user). */
+int copyup_tree(int from, int to, struct err *err);
+
+#endif

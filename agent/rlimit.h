@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rlimit.h - resource limits and the OOM score of a process on its way to execve
+ */
+#ifndef ONGGI_AGENT_RLIMIT_H
+#define ONGGI_AGENT_RLIMIT_H
+
+#include "common/err.h"
+#include "common/oci.h"
+
+/* Returns 0; -EINVAL soft over hard; -EPERM. The message names the limit. */
+int rlimit_apply(const struct oci_process *process, struct err *err);
+
+/* @proc_fd: a procfs checked with procfs_open. Nothing happens unless the process gives a value. */
+int rlimit_apply_oom_score(int proc_fd, const struct oci_process *process, struct err *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sysctl.h - the spec's sysctl settings, written through the agent's own procfs
+ *
+ * Rule:     only settings that belong to a namespace of the container or to the network of the virtual
+ *           machine; the procfs is the agent's, never the one in the container's tree.
+ */
+#ifndef ONGGI_AGENT_SYSCTL_H
+#define ONGGI_AGENT_SYSCTL_H
+
+#include <stddef.h>
+
+#include "common/err.h"
+#include "common/oci.h"
+
+#define SYSCTL_PATH_MAX 256u
+#define SYSCTL_VALUE_MAX 4096u
+
+/*
+ * "net.ipv4.ip_forward" (or with '/') to "net/ipv4/ip_forward", if it is one that may be set.
+ * Returns 0; -EINVAL a malformed name; -EOPNOTSUPP not in a namespace of its own, or in one the
+ * container has not got.
+ */
+int sysctl_path(const struct oci_spec *spec, const char *key, char path[SYSCTL_PATH_MAX], struct err *err);
+
+/* Check all names and values of the spec. */
+int sysctl_check(const struct oci_spec *spec, struct err *err);
+
+/* Write them. @proc_fd as from procfs_open; the caller is in the container's namespaces. */
+int sysctl_apply(int proc_fd, const struct oci_spec *spec, struct err *err);
+
+#endif
