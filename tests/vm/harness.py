@@ -122,7 +122,7 @@ def tree(path):
 def snapshot():
     return {
         "processes": processes(), "mounts": mounts(), "cgroups": cgroups(), "sockets": sockets(),
-        "network links": links(), "folders": tree("/run/onggi"),
+        "network links": links(), "folders": tree("/run") + tree("/dev/shm"),
         "descriptors of the tests": sorted(os.listdir("/proc/self/fd")),
     }
 
@@ -220,7 +220,7 @@ class Sandbox:
     """One test's own state root, configuration and bundles, and short names for the commands."""
 
     def __init__(self, kernel="own"):
-        self.dir = tempfile.mkdtemp(prefix="onggi-vm-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="onggi-vm-", dir="/run")
         self.root = os.path.join(self.dir, "state")
         self.config = os.path.join(self.dir, "config.json")
         self.settings = {"accel": os.environ.get("ONGGI_TEST_ACCEL", "auto")}

@@ -23,8 +23,8 @@ def enter_private_world():
     """Run this program again as PID 1's child in namespaces of its own."""
     if os.environ.get("ONGGI_TEST_WORLD") == "1":
         return
-    script = ("mount -t tmpfs -o mode=755 tmpfs /run && mount -t tmpfs -o mode=1777 tmpfs /tmp && "
-              "ip link set lo up && ONGGI_TEST_WORLD=1 \"$@\"")
+    script = ("mount -t tmpfs -o mode=755 tmpfs /run && ip link set lo up && "
+              "ONGGI_TEST_WORLD=1 \"$@\"")
     os.execvp("unshare", ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
                           "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh",
                           "/usr/bin/python3", os.path.abspath(__file__), *sys.argv[1:]])

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output is never lost: bursts, slow readers, big inputs, programs that exit at once."""
+import os
+import subprocess
+
+from harness import PROBE, check, check_equal, claim
+
+MEGABYTE = 1 << 20
+
+
+def expected(size, seed):
+    return subprocess.run([PROBE, "burst", str(size), str(seed)], stdout=subprocess.PIPE, check=True).stdout
+
+
+@claim("100 MB written in a burst by a program that exits at once arrive to the byte")
+def burst(box):
+    size = 100 * 1000 * 1000
+    process = box.popen("run", "-b", box.bundle(["probe", "burst", str(size), "3"]), "c1", stdin=subprocess.DEVNULL)
+    check_equal(subprocess.run([PROBE, "sink", str(size), "3"], stdin=process.stdout, capture_output=True,
+                               timeout=300).stdout, b"same\n", "comparison")
+    check_equal(process.wait(timeout=30), 0, "exit code")
+
+
+@claim("a slow reader gets every byte after the workload has long exited")
+def slow_reader(box):
+    import time
+    size = 3 * MEGABYTE
+    bundle = box.bundle(["probe", "burst", str(size), "5"])
+    reader, writer = os.pipe()
+    pidfile = os.path.join(box.dir, "pid")
+    subprocess.run(box.argv("create", "-b", bundle, "--pid-file", pidfile, "c1"), env=box.env, stdout=writer,
+                   stderr=writer, stdin=subprocess.DEVNULL, check=True)
+    os.close(writer)
+    box.ok("start", "c1")
+    time.sleep(3)  # nothing is read meanwhile: the reader is slow
+    data = bytearray()
+    while chunk := os.read(reader, 65536):
+        data += chunk
+        time.sleep(0.01)
+    os.close(reader)
+    check(bytes(data) == expected(size, 5), f"{len(data)} of {size} bytes, or others")
+    with open(pidfile) as f:
+        check_equal(box.exit_of(int(f.read())), 0, "exit code")
+
+
+@claim("a stuck reader of one container does not hold up another of the same VM")
+def stuck_reader(box):
+    reader, writer = os.pipe()
+    pidfile = os.path.join(box.dir, "pid")
+    subprocess.run(box.argv("create", "-b", box.bundle(["probe", "burst", str(64 * MEGABYTE), "5"]), "--pid-file", pidfile,
+                            "c1"), env=box.env, stdout=writer, stderr=writer, stdin=subprocess.DEVNULL, check=True)
+    os.close(writer)
+    box.ok("start", "c1")
+    check_equal(box.ok("exec", "c1", "echo", "through", limit=30).text, "through\n", "an exec meanwhile")
+    os.close(reader)
+
+
+@claim("200 times a known megabyte from a program that exits at once: every byte, every time")
+def two_hundred_megabytes(box):
+    box.start(["sleep", "100000"])
+    for seed in range(180):
+        got = box.ok("exec", "c1", "probe", "burst", str(MEGABYTE), str(seed)).out
+        check(got == expected(MEGABYTE, seed), f"exec {seed}: {len(got)} bytes, or others")
+    box.ok("delete", "--force", "c1")
+    bundle = box.bundle(["probe", "burst", str(MEGABYTE), "0"])
+    config = box.load(bundle)
+    for seed in range(20):
+        config["process"]["args"][3] = str(seed)
+        box.save(bundle, config)
+        got = box.ok("run", "-b", bundle, f"r{seed}").out
+        check(got == expected(MEGABYTE, seed), f"run {seed}: {len(got)} bytes, or others")
+
+
+@claim("standard input of 20 MB arrives to the byte, with its end of file")
+def big_input(box):
+    size = 20 * MEGABYTE
+    result = box.run(["probe", "sink", str(size), "11"], stdin=expected(size, 11))
+    check_equal((result.code, result.text), (0, "same\n"), "comparison")
+
+
+@claim("input that nobody reads does not hang the end")
+def unread_input(box):
+    check_equal(box.run(["true"], stdin=b"x" * MEGABYTE).code, 0, "exit code")
+
+
+@claim("stdout and stderr stay apart and whole")
+def two_streams(box):
+    result = box.run_ok(["sh", "-c", "probe burst 300000 1 >&2 & probe burst 300000 2; wait"])
+    check(result.out == expected(300000, 2), "stdout differs")
+    check(result.err == expected(300000, 1), "stderr differs")
+
+
+@claim("a reader that goes away ends the workload with SIGPIPE, as with runc")
+def reader_gone(box):
+    process = box.popen("run", "-b", box.bundle(["probe", "burst", str(400 * MEGABYTE), "1"]), "c1",
+                        stdin=subprocess.DEVNULL)
+    process.stdout.read(1000)
+    process.stdout.close()
+    code = process.wait(timeout=60)
+    check(code != 0, "exit code 0 although nobody read")
