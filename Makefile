@@ -90,5 +90,119 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libshim.a $(BUILD)/l
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
 
+
+# ---- guest: kernels and initramfs ----------------------------------------------------------------
+
+GUEST := $(BUILD)/guest
+
+$(GUEST)/initramfs.cpio: $(BUILD)/onggi-agent guest-kernel/initramfs.sh
+	@mkdir -p $(@D)
+	@guest-kernel/initramfs.sh $< $@
+
+$(GUEST)/distro/initramfs.cpio: $(BUILD)/onggi-agent $(GUEST)/distro/.complete guest-kernel/initramfs.sh
+	@guest-kernel/initramfs.sh $< $@ $(GUEST)/distro/modules
+
+$(GUEST)/distro/.complete: guest-kernel/distro.sh
+	@mkdir -p $(GUEST)
+	@guest-kernel/distro.sh $(GUEST)
+	@touch $@
+
+.PHONY: guest guest-kernel guest-distro
+guest: $(GUEST)/initramfs.cpio ## the initramfs: the agent as its only program
+guest-kernel: deps ## build our own guest kernel (about 10 minutes once, then from a cache)
+	@mkdir -p $(GUEST)
+	@guest-kernel/build.sh $(GUEST)
+guest-distro: $(GUEST)/distro/initramfs.cpio ## fetch Debian's cloud kernel for the guest
+
+# ---- what people type ------------------------------------------------------------------------------
+
+.PHONY: deps help run test lint check-asan fuzz install uninstall clean images
+help: ## this list
+	@echo "make            build build/onggi-runtime and build/onggi-agent"
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/make \1~\2/' | \
+		awk -F'~' '{ printf "%-20s%s\n", $$1, $$2 }'
+
+deps: ## install what is missing from Debian's packages
+	@.ci/install-packages
+
+images: deps
+	@tests/images/make-images $(BUILD)/images all
+
+# Recursive, so that packages are there before the compiler is asked for anything.
+run: deps ## build everything and run two containers in microVMs
+	@$(MAKE) --no-print-directory all guest
+	@$(MAKE) --no-print-directory images
+	@tests/demo $(BUILD)
+
+test: deps ## build and run every test; the last line counts them
+	@$(MAKE) --no-print-directory all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe
+	@$(MAKE) --no-print-directory images
+	@tests/run-all $(BUILD)
+
+$(BUILD)/tests/probe: tests/vm/probe.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu17 -O2 -Wall -static -o $@ $<
+
+# ---- fuzzing -----------------------------------------------------------------------------------------
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+
+$(BUILD)/tests/fuzz-replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay_main.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_AGENT)
+
+.PHONY: fuzz-replay fuzz-build
+fuzz-replay: $(FUZZERS:%=$(BUILD)/tests/fuzz-replay/%)
+
+# The harnesses again, with libFuzzer, in a build folder of their own.
+fuzz: deps ## fuzz each parser for FUZZ_SECONDS (60) with libFuzzer
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang FORTIFY= OPT="-O1 -g" \
+		SANITIZE="-fsanitize=address,undefined -fsanitize=fuzzer-no-link" fuzz-build
+	@tests/fuzz/run $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS)
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS_ALL) -o $@ $^ $(LIBS_AGENT)
+
+fuzz-build: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
+
+# ---- checks ------------------------------------------------------------------------------------------
+
+lint: deps ## include rules, lengths, headers, static analysis
+	@$(MAKE) --no-print-directory $(PROTO_H)
+	tests/lint/includes.sh
+	tests/lint/shape.sh
+	BUILD=$(BUILD) tests/lint/headers.sh
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
+		--suppress=memleak --suppress=resourceLeak --suppress=redundantInitialization --suppress=normalCheckLevelMaxBranches \
+		--suppress=uninitvar --suppress=nullPointerRedundantCheck --suppress='*:$(BUILD)/*' -D_GNU_SOURCE -I. common agent hypervisor shim
+
+check-asan: deps ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
+	@$(MAKE) --no-print-directory all guest guest-kernel
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPT="-O1 -g" FORTIFY= \
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-tests fuzz-replay $(BUILD)/asan/onggi-runtime
+	@tests/run-all $(BUILD)/asan unit fuzz
+	@tests/asan-vm $(BUILD)
+
+# ---- installing --------------------------------------------------------------------------------------
+
+LIBDIR := $(DESTDIR)$(PREFIX)/lib/onggi
+install: ## install under DESTDIR and PREFIX (/usr/local)
+	@$(MAKE) --no-print-directory all guest
+	install -D -m 0755 $(BUILD)/onggi-runtime $(DESTDIR)$(PREFIX)/bin/onggi-runtime
+	install -D -m 0444 $(GUEST)/initramfs.cpio $(LIBDIR)/initramfs.cpio
+	@if [ -f $(GUEST)/vmlinux ]; then echo "install vmlinux"; install -D -m 0444 $(GUEST)/vmlinux $(LIBDIR)/vmlinux; \
+	else echo "note: our own guest kernel is not built; run 'make guest-kernel' and install again, or name another by \"kernel\" in the configuration"; fi
+	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/onggi/LICENSE
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/onggi-runtime $(DESTDIR)$(PREFIX)/share/doc/onggi/LICENSE
+	rm -rf $(LIBDIR)
+	-rmdir $(DESTDIR)$(PREFIX)/share/doc/onggi 2>/dev/null
+
+clean: ## remove the build folder (caches outside of the checkout stay)
+	rm -rf $(BUILD)
+
 .SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
