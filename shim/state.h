@@ -82,5 +82,6 @@ DEFINE_CLEANUP(struct container_record *, container_record_free);
 /* Names in containers/ or sandboxes/, sorted, NULL-terminated; freed with state_free_names. */
 int state_list(int rootfd, const char *kind, char ***ret);
 void state_free_names(char **names);
+DEFINE_CLEANUP(char **, state_free_names);
 
 #endif
