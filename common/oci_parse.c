@@ -27,11 +27,18 @@ static bool is_control(unsigned char c)
 	return c < 0x20 || c == 0x7f;
 }
 
+/* A name that does not fit ends in dots. */
+static void cut(struct oci_path *name, int len)
+{
+	if (len < 0 || (size_t)len >= sizeof(name->text))
+		memcpy(name->text + sizeof(name->text) - 4, "...", 4);
+}
+
 struct oci_path oci_path_member(const char *path, const char *key)
 {
 	struct oci_path ret;
 
-	snprintf(ret.text, sizeof(ret.text), "%s%s%s", path, *path ? "." : "", key);
+	cut(&ret, snprintf(ret.text, sizeof(ret.text), "%s%s%s", path, *path ? "." : "", key));
 	return ret;
 }
 
@@ -39,7 +46,7 @@ struct oci_path oci_path_index(const char *path, size_t i)
 {
 	struct oci_path ret;
 
-	snprintf(ret.text, sizeof(ret.text), "%s[%zu]", path, i);
+	cut(&ret, snprintf(ret.text, sizeof(ret.text), "%s[%zu]", path, i));
 	return ret;
 }
 
