@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * Output. A FIFO is opened twice: the writing end is what we fill; a reading end of our own keeps it alive while the engine's
+ * reader comes and goes. Bytes wait in one buffer; the guest is asked for more when less than the low-water mark
+ * is left in it. At the end of the process our reading end is closed: from then on the kernel tells whether there is a
+ * reader (POLLERR, EPIPE). If there is one, however slow, we wait for it; if not, it has STDIO_READER_RETURN_MS to come
+ * back. A stream is done when it has ended in the guest and the FIFO holds (and its reader can get) the last byte.
+ *
+ * Input. Our own writing end keeps the FIFO from ending between two writers; stdio_close_input closes it, so that the end
+ * of file comes after the last byte in the FIFO.
+ */
+#include "shim/stdio.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define OUTPUTS 2
+
+struct output {
+	struct stdio *io;
+	enum stdio_stream stream;
+	int fd;              /* writing end, -EBADF: none or done */
+	int keep_fd;         /* reading end of our own */
+	struct loop_source *source, *timer;
+	char *data;          /* bytes at offset … offset + len are still to be written */
+	size_t offset, len;
+	uint32_t asked;      /* size of the request in flight, 0: none */
+	bool eof, done, vanished;
+};
+
+struct stdio {
+	struct loop *loop;
+	const struct stdio_ops *ops;
+	void *userdata;
+	bool terminal, started, ended, drained;
+	struct output outputs[OUTPUTS];
+	/* input */
+	int in_fd, in_keep_fd;
+	struct loop_source *in_source;
+	char *in_data;
+	size_t in_offset, in_len; /* in flight */
+	bool in_done;
+};
+
+static void output_pump(struct output *out);
+
+/* ---- opening ---- */
+
+static int fifo_path(const char *uri, const char **ret, struct err *err)
+{
+	const char *scheme = strstr(uri, "://");
+
+	if (!strncmp(uri, "fifo://", 7))
+		uri += 7;
+	else if (scheme)
+		return err_set(err, -EOPNOTSUPP, "'%s': stdio of scheme '%.*s' is not supported, only FIFOs are", uri,
+			       (int)(scheme - uri), uri);
+	if (uri[0] != '/')
+		return err_set(err, -EINVAL, "'%s': path of a FIFO must be absolute", uri);
+	*ret = uri;
+	return 0;
+}
+
+static int open_fifo(const char *path, int flags, int *ret, struct err *err)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+
+	fd = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return err_set_errno(err, -errno, "FIFO '%s'", path);
+	if (fstat(fd, &st) < 0)
+		return err_set_errno(err, -errno, "FIFO '%s'", path);
+	if (!S_ISFIFO(st.st_mode))
+		return err_set(err, -EINVAL, "'%s' is no FIFO", path);
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+/*
+ * Both ends, the reading one first: opening the writing end without waiting needs a reader. Both are opened through one
+ * descriptor of the FIFO itself, so that they are surely the same.
+ */
+static int open_both_ends(const char *uri, int *ret_read, int *ret_write, struct err *err)
+{
+	_cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF;
+	char self[64];
+	const char *path;
+	int r;
+
+	r = fifo_path(uri, &path, err);
+	if (r < 0)
+		return r;
+	r = open_fifo(path, O_RDONLY, &read_fd, err);
+	if (r < 0)
+		return r;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", read_fd);
+	write_fd = open(self, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (write_fd < 0)
+		return err_set_errno(err, -errno, "FIFO '%s'", path);
+	*ret_read = TAKE_FD(read_fd);
+	*ret_write = TAKE_FD(write_fd);
+	return 0;
+}
+
+static bool given(const char *path)
+{
+	return path && path[0];
+}
+
+static void output_ready(int fd, unsigned int events, void *userdata)
+{
+	output_pump(userdata);
+}
+
+static void input_ready(int fd, unsigned int events, void *userdata);
+
+static int open_streams(struct stdio *io, const struct stdio_config *config, struct err *err)
+{
+	int r;
+
+	for (int i = 0; i < OUTPUTS; i++) {
+		struct output *out = &io->outputs[i];
+		const char *path = config->paths[out->stream];
+
+		if (!given(path) || (config->terminal && out->stream == STDIO_STDERR))
+			continue;
+		r = open_both_ends(path, &out->keep_fd, &out->fd, err);
+		if (r >= 0)
+			r = loop_add_fd(io->loop, out->fd, 0, output_ready, out, &out->source);
+		if (r < 0)
+			return r;
+	}
+	if (!given(config->paths[STDIO_STDIN]))
+		return 0;
+	r = open_both_ends(config->paths[STDIO_STDIN], &io->in_fd, &io->in_keep_fd, err);
+	if (r < 0)
+		return r;
+	return loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
+}
+
+int stdio_create(struct loop *loop, const struct stdio_config *config, const struct stdio_ops *ops, void *userdata,
+		 struct stdio **ret, struct err *err)
+{
+	_cleanup_(stdio_destroy_p) struct stdio *io = calloc(1, sizeof(*io));
+	int r;
+
+	if (!io)
+		return -ENOMEM;
+	io->loop = loop;
+	io->ops = ops;
+	io->userdata = userdata;
+	io->terminal = config->terminal;
+	io->in_fd = io->in_keep_fd = -EBADF;
+	for (int i = 0; i < OUTPUTS; i++) {
+		struct output *out = &io->outputs[i];
+
+		out->io = io;
+		out->stream = i == 0 ? STDIO_STDOUT : STDIO_STDERR;
+		out->fd = out->keep_fd = -EBADF;
+	}
+	r = open_streams(io, config, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(io);
+	return 0;
+}
+
+/* ---- output ---- */
+
+static void close_fd(int *fd)
+{
+	cleanup_close_p(fd);
+}
+
+static void destroy_source(struct loop_source **source)
+{
+	loop_source_destroy(TAKE_PTR(*source));
+}
+
+static void output_release(struct output *out)
+{
+	destroy_source(&out->source);
+	destroy_source(&out->timer);
+	close_fd(&out->fd);
+	close_fd(&out->keep_fd);
+	free(TAKE_PTR(out->data));
+	out->offset = out->len = 0;
+}
+
+/* The last of the outputs that is done after the process's end makes the whole drained. */
+static void check_drained(struct stdio *io)
+{
+	if (!io->ended || io->drained)
+		return;
+	for (int i = 0; i < OUTPUTS; i++) {
+		if (!io->outputs[i].done)
+			return;
+	}
+	io->drained = true;
+	io->ops->drained(io->userdata);
+}
+
+static void output_done(struct output *out)
+{
+	output_release(out);
+	out->done = true;
+	check_drained(out->io);
+}
+
+static void reader_stayed_away(void *userdata)
+{
+	output_done(userdata);
+}
+
+static bool has_reader(const struct output *out)
+{
+	struct pollfd p = { .fd = out->fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR);
+}
+
+/*
+ * Nobody reads and bytes are left: keep them for a while in case a reader returns (an engine that restarts). Our own
+ * reading end is what preserves them.
+ */
+static void reader_vanished(struct output *out)
+{
+	char self[64];
+
+	if (out->vanished) {
+		output_done(out);
+		return;
+	}
+	out->vanished = true;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", out->fd);
+	out->keep_fd = open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (out->keep_fd < 0) {
+		output_done(out);
+		return;
+	}
+	destroy_source(&out->timer);
+	if (loop_add_timer(out->io->loop, STDIO_READER_RETURN_MS, reader_stayed_away, out, &out->timer) < 0) {
+		output_done(out);
+		return;
+	}
+	loop_source_set_events(out->source, out->len > 0 ? LOOP_WRITE : 0);
+}
+
+/* Everything is in the FIFO: it may be closed if somebody can still get what it holds. */
+static void output_close(struct output *out)
+{
+	int unread = 0;
+
+	loop_source_set_events(out->source, 0);
+	if (out->vanished && out->keep_fd >= 0)
+		return; /* the timer decides */
+	close_fd(&out->keep_fd);
+	if (!has_reader(out) && ioctl(out->fd, FIONREAD, &unread) == 0 && unread > 0)
+		reader_vanished(out);
+	else
+		output_done(out);
+}
+
+/* Write what is there. Returns false when the stream is done or its reader has vanished. */
+static bool output_flush(struct output *out)
+{
+	while (out->len > 0) {
+		ssize_t n = write(out->fd, out->data + out->offset, out->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			reader_vanished(out);
+			return false;
+		}
+		out->offset += (size_t)n;
+		out->len -= (size_t)n;
+	}
+	if (out->len == 0) {
+		free(TAKE_PTR(out->data));
+		out->offset = 0;
+	}
+	return true;
+}
+
+static void output_silent(void *userdata)
+{
+	struct output *out = userdata;
+
+	out->eof = true;
+	output_pump(out);
+}
+
+/*
+ * The process has ended but something else in the guest may hold its output open. Silence, while the reader is
+ * ready for more, is taken for the end.
+ */
+static void watch_silence(struct output *out)
+{
+	if (!out->io->ended || out->vanished || out->eof)
+		return;
+	if (out->len > 0) {
+		/* It is the reader who is slow. */
+		if (out->timer)
+			loop_timer_disarm(out->timer);
+	} else if (out->timer) {
+		loop_timer_set(out->timer, STDIO_SILENCE_MS);
+	} else if (loop_add_timer(out->io->loop, STDIO_SILENCE_MS, output_silent, out, &out->timer) < 0) {
+		out->eof = true;
+	}
+}
+
+static void output_pump(struct output *out)
+{
+	if (out->done)
+		return;
+	if (out->fd >= 0 && !output_flush(out))
+		return;
+	if (!out->eof && out->len <= STDIO_LOW_WATER_BYTES && !out->asked && out->io->started) {
+		out->asked = STDIO_CHUNK_BYTES;
+		out->io->ops->read(out->stream, STDIO_CHUNK_BYTES, out->io->userdata);
+		if (out->done || out->asked == 0)
+			return; /* answered meanwhile, which has pumped */
+	}
+	watch_silence(out);
+	if (out->eof && out->len == 0) {
+		if (out->fd >= 0)
+			output_close(out);
+		else
+			output_done(out);
+		return;
+	}
+	if (out->source)
+		loop_source_set_events(out->source, out->len > 0 ? LOOP_WRITE : 0);
+}
+
+static int output_append(struct output *out, const void *data, size_t len)
+{
+	char *grown;
+
+	/* Without a FIFO output is drained and dropped: a process must not block on it. */
+	if (len == 0 || out->fd < 0)
+		return 0;
+	grown = malloc(out->len + len);
+	if (!grown)
+		return -ENOMEM;
+	if (out->len > 0)
+		memcpy(grown, out->data + out->offset, out->len);
+	memcpy(grown + out->len, data, len);
+	free(out->data);
+	out->data = grown;
+	out->offset = 0;
+	out->len += len;
+	return 0;
+}
+
+int stdio_output(struct stdio *io, enum stdio_stream stream, const void *data, size_t len, bool eof)
+{
+	struct output *out = &io->outputs[stream == STDIO_STDOUT ? 0 : 1];
+	uint32_t asked = out->asked;
+	int r;
+
+	out->asked = 0;
+	if (out->done || out->eof)
+		return 0;
+	r = len > asked || (asked && !len && !eof) ? -EPROTO : output_append(out, data, len);
+	if (eof || r < 0)
+		out->eof = true;
+	output_pump(out);
+	return r;
+}
+
+/* ---- input ---- */
+
+static void input_finish(struct stdio *io)
+{
+	io->in_done = true;
+	destroy_source(&io->in_source);
+	close_fd(&io->in_fd);
+	close_fd(&io->in_keep_fd);
+	free(TAKE_PTR(io->in_data));
+	io->in_len = io->in_offset = 0;
+}
+
+static void input_ready(int fd, unsigned int events, void *userdata)
+{
+	struct stdio *io = userdata;
+	ssize_t n;
+
+	if (io->in_done || io->in_len > 0)
+		return;
+	if (!io->in_data)
+		io->in_data = malloc(STDIO_INPUT_BYTES);
+	if (!io->in_data) {
+		input_finish(io);
+		io->ops->close_input(io->userdata);
+		return;
+	}
+	n = read(io->in_fd, io->in_data, STDIO_INPUT_BYTES);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		input_finish(io);
+		io->ops->close_input(io->userdata);
+		return;
+	}
+	io->in_offset = 0;
+	io->in_len = (size_t)n;
+	loop_source_set_events(io->in_source, 0);
+	io->ops->write(io->in_data, io->in_len, io->userdata);
+}
+
+int stdio_input_taken(struct stdio *io, size_t taken, bool closed)
+{
+	if (io->in_done || io->in_len == 0)
+		return 0;
+	if (closed) {
+		input_finish(io);
+		return 0;
+	}
+	if (taken == 0 || taken > io->in_len) {
+		input_finish(io);
+		return -EPROTO;
+	}
+	io->in_offset += taken;
+	io->in_len -= taken;
+	if (io->in_len > 0) {
+		io->ops->write(io->in_data + io->in_offset, io->in_len, io->userdata);
+		return 0;
+	}
+	/* Idle processes are many, and each would keep its buffer. */
+	free(TAKE_PTR(io->in_data));
+	loop_source_set_events(io->in_source, LOOP_READ);
+	return 0;
+}
+
+void stdio_close_input(struct stdio *io)
+{
+	close_fd(&io->in_keep_fd);
+}
+
+/* ---- life ---- */
+
+void stdio_start(struct stdio *io)
+{
+	if (io->started)
+		return;
+	io->started = true;
+	if (io->in_source)
+		loop_source_set_events(io->in_source, LOOP_READ);
+	else if (!io->terminal && !io->in_done)
+		io->ops->close_input(io->userdata);
+	for (int i = 0; i < OUTPUTS; i++) {
+		/* A terminal has one output. */
+		if (io->terminal && io->outputs[i].stream == STDIO_STDERR)
+			output_done(&io->outputs[i]);
+		else
+			output_pump(&io->outputs[i]);
+	}
+}
+
+void stdio_process_ended(struct stdio *io)
+{
+	if (io->ended)
+		return;
+	io->ended = true;
+	input_finish(io);
+	for (int i = 0; i < OUTPUTS; i++) {
+		struct output *out = &io->outputs[i];
+
+		if (out->done)
+			continue;
+		if (!io->started) {
+			output_done(out);
+			continue;
+		}
+		/* From here on a reader that is gone must be noticed. */
+		if (!out->vanished)
+			close_fd(&out->keep_fd);
+		output_pump(out);
+	}
+	check_drained(io);
+}
+
+void stdio_abandon(struct stdio *io)
+{
+	io->ended = true;
+	input_finish(io);
+	for (int i = 0; i < OUTPUTS; i++) {
+		output_release(&io->outputs[i]);
+		io->outputs[i].done = true;
+	}
+	check_drained(io);
+}
+
+bool stdio_drained(const struct stdio *io)
+{
+	return io->drained;
+}
+
+void stdio_destroy(struct stdio *io)
+{
+	if (!io)
+		return;
+	input_finish(io);
+	for (int i = 0; i < OUTPUTS; i++)
+		output_release(&io->outputs[i]);
+	free(io);
+}
