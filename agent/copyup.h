@@ -13,7 +13,7 @@
 #define COPYUP_DEPTH_MAX 64u
 #define COPYUP_ENTRIES_MAX 1000000u
 
-/* Copy the contents of the directory @from into the directory @to (owner, mode, times, xattrs of the user). */
+/* Copy the contents of the directory @from into the directory @to with owner, mode and times; extended attributes are left out. */
 int copyup_tree(int from, int to, struct err *err);
 
 #endif

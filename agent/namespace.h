@@ -4,8 +4,8 @@
  *
  * Shape:    a plan is computed from the spec before the fork; the registry holds a descriptor for each
  *           namespace that containers of the sandbox share under a key.
- * Rules:    mount and cgroup namespaces are always new (cgroup: unless shared by key); the network
- *           namespace is the virtual machine's own whatever the spec says; a type the spec does not list is
+ * Rules:    mount and cgroup namespaces are always new (the cgroup one is unshared by the child once it is in its
+ *           cgroup: clone3 would root it at the agent's); the network namespace is the virtual machine's own whatever the spec says; a type the spec does not list is
  *           the guest's. Time namespaces are ignored with a warning. User namespaces are refused (support.h).
  * Process:  the agent, and its children during set-up; single-threaded.
  * Source:   namespaces(7), setns(2), clone(2).
@@ -38,7 +38,7 @@ DEFINE_CLEANUP(struct namespace_registry *, namespace_registry_destroy);
  * container that starts with it.
  *
  * Returns 0; -EINVAL a key that is not 1 to NAMESPACE_KEY_MAX bytes of [a-z0-9:]; -EOPNOTSUPP a type that
- * cannot be shared (mount, user, network, time); -ENOSPC over NAMESPACE_SHARED_MAX; -ENOMEM.
+ * cannot be shared (all but pid, ipc and uts); -ENOSPC over NAMESPACE_SHARED_MAX; -ENOMEM.
  */
 int namespace_shared_ref(struct namespace_registry *registry, enum oci_namespace type, const char *key,
 			 struct namespace_shared **ret, struct err *err);
@@ -47,8 +47,7 @@ void namespace_shared_unref(struct namespace_shared *shared);
 
 /* What one container gets. */
 struct namespace_plan {
-	uint64_t clone_flags;                         /* CLONE_NEW* for clone3 */
-	bool new_cgroup;                              /* unshared by the child, once it is in its cgroup */
+	uint64_t clone_flags;                          /* CLONE_NEW* for clone3 */
 	struct namespace_shared *shared[OCI_NS_COUNT]; /* owned references, NULL: not shared */
 };
 
@@ -69,7 +68,7 @@ int namespace_plan_adopt(struct namespace_plan *plan, pid_t pid, struct err *err
 int namespace_enter_pid(const struct namespace_plan *plan, struct err *err);
 int namespace_leave_pid(struct err *err);
 
-/* In the child: join the shared namespaces that exist (ipc, uts, cgroup). */
+/* In the child: join the shared namespaces that exist (ipc, uts). */
 int namespace_plan_join(const struct namespace_plan *plan, struct err *err);
 
 /* The descriptors that the child needs for namespace_plan_join; returns how many (<= OCI_NS_COUNT). */
