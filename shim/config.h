@@ -38,6 +38,10 @@ struct config {
  */
 int config_load(const char *explicit_path, struct config **ret, struct err *err);
 void config_free(struct config *config);
+
+/* Whether kernel and initrd can be read: for who is about to boot a guest. The message names the remedy. */
+int config_check_guest(const struct config *config, struct err *err);
+
 DEFINE_CLEANUP(struct config *, config_free);
 
 #endif
