@@ -10,7 +10,7 @@
  * is there, made read-only while still detached, and attached (move_mount) in the second: there is no moment in which the
  * guest could write to a read-only one.
  */
-#include "shim/share.h"
+#include "shim/hostshare.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 
 #include "common/path.h"
 
-struct share {
+struct hostshare {
 	char *path;
 	int dirfd;       /* the sandbox's folder */
 	int plain_fd;    /* <shared> in the launcher's namespace */
@@ -37,7 +37,7 @@ static int open_own_namespace(void)
 }
 
 /* In the new namespace. */
-static int mount_top(struct share *share)
+static int mount_top(struct hostshare *share)
 {
 	struct mount_attr readonly = { .attr_set = MOUNT_ATTR_RDONLY };
 
@@ -52,7 +52,7 @@ static int mount_top(struct share *share)
 	return share->top_fd < 0 ? -errno : 0;
 }
 
-static int make_namespace(struct share *share)
+static int make_namespace(struct hostshare *share)
 {
 	int r;
 
@@ -71,9 +71,9 @@ static int make_namespace(struct share *share)
 	return r;
 }
 
-int share_create(int dirfd, const char *path, struct share **ret, struct err *err)
+int hostshare_create(int dirfd, const char *path, struct hostshare **ret, struct err *err)
 {
-	_cleanup_(share_destroy_p) struct share *share = calloc(1, sizeof(*share));
+	_cleanup_(hostshare_destroy_p) struct hostshare *share = calloc(1, sizeof(*share));
 	int r;
 
 	if (!share)
@@ -94,12 +94,12 @@ int share_create(int dirfd, const char *path, struct share **ret, struct err *er
 	return 0;
 }
 
-const char *share_path(const struct share *share)
+const char *hostshare_path(const struct hostshare *share)
 {
 	return share->path;
 }
 
-int share_run(struct share *share, int (*fn)(void *arg), void *arg)
+int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg)
 {
 	int r;
 
@@ -113,7 +113,7 @@ int share_run(struct share *share, int (*fn)(void *arg), void *arg)
 
 /* ---- attaching ---- */
 
-int share_add_container(struct share *share, const char *container_id, struct err *err)
+int hostshare_add_container(struct hostshare *share, const char *container_id, struct err *err)
 {
 	if (!path_id_valid(container_id))
 		return err_set(err, -EINVAL, "'%s' is no valid container id", container_id);
@@ -122,7 +122,7 @@ int share_add_container(struct share *share, const char *container_id, struct er
 	return 0;
 }
 
-static int clone_tree(const struct share_source *source, int *ret_fd, bool *ret_directory, struct err *err)
+static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *ret_directory, struct err *err)
 {
 	unsigned int recursive = source->recursive ? AT_RECURSIVE : 0;
 	struct mount_attr attr = {
@@ -144,7 +144,7 @@ static int clone_tree(const struct share_source *source, int *ret_fd, bool *ret_
 	return 0;
 }
 
-static int make_mount_point(struct share *share, const char *container_id, const char *name, bool directory)
+static int make_mount_point(struct hostshare *share, const char *container_id, const char *name, bool directory)
 {
 	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
 
@@ -158,7 +158,7 @@ static int make_mount_point(struct share *share, const char *container_id, const
 }
 
 struct attach_args {
-	struct share *share;
+	struct hostshare *share;
 	const char *container_id, *name;
 	int tree_fd;
 };
@@ -179,7 +179,7 @@ static int attach_in_namespace(void *userdata)
 	return 0;
 }
 
-int share_attach(struct share *share, const char *container_id, const char *name, const struct share_source *source,
+int hostshare_attach(struct hostshare *share, const char *container_id, const char *name, const struct hostshare_source *source,
 		 struct err *err)
 {
 	_cleanup_close_ int tree_fd = -EBADF;
@@ -191,7 +191,7 @@ int share_attach(struct share *share, const char *container_id, const char *name
 		return r;
 	r = make_mount_point(share, container_id, name, directory);
 	if (r >= 0)
-		r = share_run(share, attach_in_namespace,
+		r = hostshare_run(share, attach_in_namespace,
 			      &(struct attach_args){ share, container_id, name, tree_fd });
 	if (r < 0)
 		return err_set_errno(err, r, "'%s': attach to the sandbox's shared folder", source->path);
@@ -201,7 +201,7 @@ int share_attach(struct share *share, const char *container_id, const char *name
 /* ---- removing ---- */
 
 struct detach_args {
-	struct share *share;
+	struct hostshare *share;
 	const char *container_id, *name;
 };
 
@@ -220,7 +220,7 @@ static int detach_in_namespace(void *userdata)
 }
 
 /* Unmount all that is mounted in the folder of @container_id, whose names are ours. */
-static void detach_all(struct share *share, const char *container_id)
+static void detach_all(struct hostshare *share, const char *container_id)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *entry;
@@ -237,12 +237,12 @@ static void detach_all(struct share *share, const char *container_id)
 	while ((entry = readdir(dir))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		share_run(share, detach_in_namespace,
+		hostshare_run(share, detach_in_namespace,
 			  &(struct detach_args){ share, container_id, entry->d_name });
 	}
 }
 
-void share_remove_container(struct share *share, const char *container_id)
+void hostshare_remove_container(struct hostshare *share, const char *container_id)
 {
 	if (!path_id_valid(container_id))
 		return;
@@ -250,7 +250,7 @@ void share_remove_container(struct share *share, const char *container_id)
 	path_remove_tree(share->plain_fd, container_id);
 }
 
-void share_destroy(struct share *share)
+void hostshare_destroy(struct hostshare *share)
 {
 	if (!share)
 		return;

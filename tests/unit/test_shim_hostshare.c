@@ -12,12 +12,12 @@
 #include <cmocka.h>
 
 #include "common/io.h"
-#include "shim/share.h"
+#include "shim/hostshare.h"
 
 struct place {
 	char dir[64], source[96], state[96];
 	int dirfd;
-	struct share *share;
+	struct hostshare *share;
 	int fds_before;
 };
 
@@ -50,7 +50,7 @@ static int setup(void **state)
 	snprintf(path, sizeof(path), "%s/file", p->source);
 	assert_int_equal(io_replace_file(AT_FDCWD, path, "data", 4, 0644), 0);
 	p->dirfd = open(p->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(share_create(p->dirfd, p->state, &p->share, &err), 0);
+	assert_int_equal(hostshare_create(p->dirfd, p->state, &p->share, &err), 0);
 	*state = p;
 	return 0;
 }
@@ -61,7 +61,7 @@ static int teardown(void **state)
 	char command[128], path[128];
 	struct stat st;
 
-	share_destroy(p->share);
+	hostshare_destroy(p->share);
 	snprintf(path, sizeof(path), "%s/shared", p->state);
 	assert_int_equal(stat(path, &st), -1);
 	close(p->dirfd);
@@ -86,7 +86,7 @@ static int probe_open(void *userdata)
 	char path[256];
 	int fd, r;
 
-	snprintf(path, sizeof(path), "%s/%s", share_path(probe->p->share), probe->name);
+	snprintf(path, sizeof(path), "%s/%s", hostshare_path(probe->p->share), probe->name);
 	fd = open(path, probe->flags | O_CLOEXEC, 0600);
 	r = fd < 0 ? -errno : 0;
 	if (fd >= 0)
@@ -96,15 +96,15 @@ static int probe_open(void *userdata)
 
 static int try_open(struct place *p, const char *name, int flags)
 {
-	return share_run(p->share, probe_open, &(struct probe){ p, name, flags });
+	return hostshare_run(p->share, probe_open, &(struct probe){ p, name, flags });
 }
 
 static struct err err;
 
-static int attach(struct place *p, const char *name, const struct share_source *source)
+static int attach(struct place *p, const char *name, const struct hostshare_source *source)
 {
 	err = (struct err)ERR_INIT;
-	return share_attach(p->share, "c1", name, source, &err);
+	return hostshare_attach(p->share, "c1", name, source, &err);
 }
 
 static void rootfs_appears_in_the_share_only(void **state)
@@ -113,8 +113,8 @@ static void rootfs_appears_in_the_share_only(void **state)
 	char path[192];
 	struct stat st;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "rootfs", &(struct share_source){ .path = p->source, .is_directory = true }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = p->source, .is_directory = true }), 0);
 	assert_int_equal(try_open(p, "c1/rootfs/file", O_RDWR), 0);
 	assert_int_equal(try_open(p, "c1/rootfs/new", O_RDWR | O_CREAT), 0);
 	snprintf(path, sizeof(path), "%s/shared/c1/rootfs/file", p->state);
@@ -126,7 +126,7 @@ static void nobody_behind_the_share_can_write_to_its_top(void **state)
 {
 	struct place *p = *state;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
 	assert_int_equal(try_open(p, "new", O_RDWR | O_CREAT), -EROFS);
 	assert_int_equal(try_open(p, "c1/new", O_RDWR | O_CREAT), -EROFS);
 }
@@ -135,8 +135,8 @@ static void readonly_source_cannot_be_written(void **state)
 {
 	struct place *p = *state;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct share_source){ .path = p->source, .readonly = true }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = p->source, .readonly = true }), 0);
 	assert_int_equal(try_open(p, "c1/m0/file", O_RDONLY), 0);
 	assert_int_equal(try_open(p, "c1/m0/file", O_RDWR), -EROFS);
 	assert_int_equal(try_open(p, "c1/m0/new", O_RDWR | O_CREAT), -EROFS);
@@ -149,14 +149,14 @@ static void readonly_reaches_mounts_below_a_recursive_source(void **state)
 
 	snprintf(sub, sizeof(sub), "%s/sub", p->source);
 	assert_int_equal(mount("tmpfs", sub, "tmpfs", 0, NULL), 0);
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct share_source){ .path = p->source, .recursive = true,
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = p->source, .recursive = true,
 								 .readonly = true }), 0);
 	assert_int_equal(try_open(p, "c1/m0/sub/new", O_RDWR | O_CREAT), -EROFS);
 	/* The source itself is as it was. */
-	assert_int_equal(attach(p, "m1", &(struct share_source){ .path = p->source, .recursive = true }), 0);
+	assert_int_equal(attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }), 0);
 	assert_int_equal(try_open(p, "c1/m1/sub/new", O_RDWR | O_CREAT), 0);
-	share_remove_container(p->share, "c1");
+	hostshare_remove_container(p->share, "c1");
 	assert_int_equal(umount(sub), 0);
 }
 
@@ -169,10 +169,10 @@ static void mounts_below_stay_out_of_a_plain_bind(void **state)
 	assert_int_equal(mount("tmpfs", sub, "tmpfs", 0, NULL), 0);
 	snprintf(path, sizeof(path), "%s/inner", sub);
 	assert_int_equal(mkdir(path, 0755), 0);
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct share_source){ .path = p->source }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = p->source }), 0);
 	assert_int_equal(try_open(p, "c1/m0/sub/inner", O_RDONLY), -ENOENT);
-	assert_int_equal(attach(p, "m1", &(struct share_source){ .path = p->source, .recursive = true }), 0);
+	assert_int_equal(attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }), 0);
 	assert_int_equal(try_open(p, "c1/m1/sub/inner", O_RDONLY), 0);
 	assert_int_equal(umount2(sub, MNT_DETACH), 0);
 }
@@ -185,8 +185,8 @@ static void what_was_mounted_after_the_share_began_is_seen(void **state)
 	assert_int_equal(mount("tmpfs", p->source, "tmpfs", 0, NULL), 0);
 	snprintf(path, sizeof(path), "%s/late", p->source);
 	assert_int_equal(mkdir(path, 0755), 0);
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "rootfs", &(struct share_source){ .path = p->source, .recursive = true }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = p->source, .recursive = true }), 0);
 	assert_int_equal(try_open(p, "c1/rootfs/late", O_RDONLY), 0);
 	assert_int_equal(umount2(p->source, MNT_DETACH), 0);
 }
@@ -197,11 +197,11 @@ static void single_file_is_shared(void **state)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/file", p->source);
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m3", &(struct share_source){ .path = path, .readonly = true }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "m3", &(struct hostshare_source){ .path = path, .readonly = true }), 0);
 	assert_int_equal(try_open(p, "c1/m3", O_RDONLY), 0);
 	assert_int_equal(try_open(p, "c1/m3", O_RDWR), -EROFS);
-	assert_int_equal(attach(p, "rootfs", &(struct share_source){ .path = path, .is_directory = true }), -ENOTDIR);
+	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = path, .is_directory = true }), -ENOTDIR);
 }
 
 static void removal_leaves_the_source_alone(void **state)
@@ -211,27 +211,27 @@ static void removal_leaves_the_source_alone(void **state)
 	struct stat st;
 	int fd;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "rootfs", &(struct share_source){ .path = p->source }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = p->source }), 0);
 	/* A file that stays open must not hold up the removal. */
 	snprintf(path, sizeof(path), "%s/file", p->source);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	share_remove_container(p->share, "c1");
+	hostshare_remove_container(p->share, "c1");
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(try_open(p, "c1", O_RDONLY), -ENOENT);
 	snprintf(path, sizeof(path), "%s/shared/c1", p->state);
 	assert_int_equal(stat(path, &st), -1);
 	close(fd);
-	share_remove_container(p->share, "c1");
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
+	hostshare_remove_container(p->share, "c1");
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
 }
 
 static void missing_source_is_named(void **state)
 {
 	struct place *p = *state;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct share_source){ .path = "/nonexistent/volume" }), -ENOENT);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = "/nonexistent/volume" }), -ENOENT);
 	assert_non_null(strstr(err.text, "'/nonexistent/volume': No such file or directory"));
 }
 
@@ -239,10 +239,10 @@ static void container_cannot_be_added_twice_or_by_a_path(void **state)
 {
 	struct place *p = *state;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(share_add_container(p->share, "c1", &err), -EEXIST);
-	assert_int_equal(share_add_container(p->share, "../c1", &err), -EINVAL);
-	share_remove_container(p->share, "..");
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), -EEXIST);
+	assert_int_equal(hostshare_add_container(p->share, "../c1", &err), -EINVAL);
+	hostshare_remove_container(p->share, "..");
 	assert_int_equal(try_open(p, "c1", O_RDONLY), 0);
 }
 
@@ -251,8 +251,8 @@ static void launcher_sees_none_of_the_mounts(void **state)
 	struct place *p = *state;
 	_cleanup_free_ char *mounts = NULL;
 
-	assert_int_equal(share_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "rootfs", &(struct share_source){ .path = p->source }), 0);
+	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
+	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = p->source }), 0);
 	assert_true(io_read_file(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &mounts, NULL) >= 0);
 	assert_null(strstr(mounts, p->state));
 }

@@ -5,13 +5,13 @@
  * Output. A FIFO is opened twice: the writing end is what we fill; a reading end of our own keeps it alive while the engine's
  * reader comes and goes. Bytes wait in one buffer; the guest is asked for more when less than the low-water mark
  * is left in it. At the end of the process our reading end is closed: from then on the kernel tells whether there is a
- * reader (POLLERR, EPIPE). If there is one, however slow, we wait for it; if not, it has STDIO_READER_RETURN_MS to come
+ * reader (POLLERR, EPIPE). If there is one, however slow, we wait for it; if not, it has RELAY_READER_RETURN_MS to come
  * back. A stream is done when it has ended in the guest and the FIFO holds (and its reader can get) the last byte.
  *
- * Input. Our own writing end keeps the FIFO from ending between two writers; stdio_close_input closes it, so that the end
+ * Input. Our own writing end keeps the FIFO from ending between two writers; relay_close_input closes it, so that the end
  * of file comes after the last byte in the FIFO.
  */
-#include "shim/stdio.h"
+#include "shim/relay.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -22,8 +22,8 @@
 #define OUTPUTS 2
 
 struct output {
-	struct stdio *io;
-	enum stdio_stream stream;
+	struct relay *io;
+	enum relay_stream stream;
 	int fd;              /* writing end, -EBADF: none or done */
 	int keep_fd;         /* reading end of our own */
 	struct loop_source *source, *timer;
@@ -33,9 +33,9 @@ struct output {
 	bool eof, done, vanished;
 };
 
-struct stdio {
+struct relay {
 	struct loop *loop;
-	const struct stdio_ops *ops;
+	const struct relay_ops *ops;
 	void *userdata;
 	bool terminal, started, ended, drained;
 	struct output outputs[OUTPUTS];
@@ -120,7 +120,7 @@ static void output_ready(int fd, unsigned int events, void *userdata)
 
 static void input_ready(int fd, unsigned int events, void *userdata);
 
-static int open_streams(struct stdio *io, const struct stdio_config *config, struct err *err)
+static int open_streams(struct relay *io, const struct relay_config *config, struct err *err)
 {
 	int r;
 
@@ -144,10 +144,10 @@ static int open_streams(struct stdio *io, const struct stdio_config *config, str
 	return loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
 }
 
-int stdio_create(struct loop *loop, const struct stdio_config *config, const struct stdio_ops *ops, void *userdata,
-		 struct stdio **ret, struct err *err)
+int relay_create(struct loop *loop, const struct relay_config *config, const struct relay_ops *ops, void *userdata,
+		 struct relay **ret, struct err *err)
 {
-	_cleanup_(stdio_destroy_p) struct stdio *io = calloc(1, sizeof(*io));
+	_cleanup_(relay_destroy_p) struct relay *io = calloc(1, sizeof(*io));
 	int r;
 
 	if (!io)
@@ -194,7 +194,7 @@ static void output_release(struct output *out)
 }
 
 /* The last of the outputs that is done after the process's end makes the whole drained. */
-static void check_drained(struct stdio *io)
+static void check_drained(struct relay *io)
 {
 	if (!io->ended || io->drained)
 		return;
@@ -245,7 +245,7 @@ static void reader_vanished(struct output *out)
 		return;
 	}
 	destroy_source(&out->timer);
-	if (loop_add_timer(out->io->loop, STDIO_READER_RETURN_MS, reader_stayed_away, out, &out->timer) < 0) {
+	if (loop_add_timer(out->io->loop, RELAY_READER_RETURN_MS, reader_stayed_away, out, &out->timer) < 0) {
 		output_done(out);
 		return;
 	}
@@ -312,8 +312,8 @@ static void watch_silence(struct output *out)
 		if (out->timer)
 			loop_timer_disarm(out->timer);
 	} else if (out->timer) {
-		loop_timer_set(out->timer, STDIO_SILENCE_MS);
-	} else if (loop_add_timer(out->io->loop, STDIO_SILENCE_MS, output_silent, out, &out->timer) < 0) {
+		loop_timer_set(out->timer, RELAY_SILENCE_MS);
+	} else if (loop_add_timer(out->io->loop, RELAY_SILENCE_MS, output_silent, out, &out->timer) < 0) {
 		out->eof = true;
 	}
 }
@@ -324,9 +324,9 @@ static void output_pump(struct output *out)
 		return;
 	if (out->fd >= 0 && !output_flush(out))
 		return;
-	if (!out->eof && out->len <= STDIO_LOW_WATER_BYTES && !out->asked && out->io->started) {
-		out->asked = STDIO_CHUNK_BYTES;
-		out->io->ops->read(out->stream, STDIO_CHUNK_BYTES, out->io->userdata);
+	if (!out->eof && out->len <= RELAY_LOW_WATER_BYTES && !out->asked && out->io->started) {
+		out->asked = RELAY_CHUNK_BYTES;
+		out->io->ops->read(out->stream, RELAY_CHUNK_BYTES, out->io->userdata);
 		if (out->done || out->asked == 0)
 			return; /* answered meanwhile, which has pumped */
 	}
@@ -362,7 +362,7 @@ static int output_append(struct output *out, const void *data, size_t len)
 	return 0;
 }
 
-int stdio_output(struct stdio *io, enum stdio_stream stream, const void *data, size_t len, bool eof)
+int relay_output(struct relay *io, enum relay_stream stream, const void *data, size_t len, bool eof)
 {
 	struct output *out = &io->outputs[stream == STDIO_STDOUT ? 0 : 1];
 	uint32_t asked = out->asked;
@@ -380,7 +380,7 @@ int stdio_output(struct stdio *io, enum stdio_stream stream, const void *data, s
 
 /* ---- input ---- */
 
-static void input_finish(struct stdio *io)
+static void input_finish(struct relay *io)
 {
 	io->in_done = true;
 	destroy_source(&io->in_source);
@@ -392,19 +392,19 @@ static void input_finish(struct stdio *io)
 
 static void input_ready(int fd, unsigned int events, void *userdata)
 {
-	struct stdio *io = userdata;
+	struct relay *io = userdata;
 	ssize_t n;
 
 	if (io->in_done || io->in_len > 0)
 		return;
 	if (!io->in_data)
-		io->in_data = malloc(STDIO_INPUT_BYTES);
+		io->in_data = malloc(RELAY_INPUT_BYTES);
 	if (!io->in_data) {
 		input_finish(io);
 		io->ops->close_input(io->userdata);
 		return;
 	}
-	n = read(io->in_fd, io->in_data, STDIO_INPUT_BYTES);
+	n = read(io->in_fd, io->in_data, RELAY_INPUT_BYTES);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -418,7 +418,7 @@ static void input_ready(int fd, unsigned int events, void *userdata)
 	io->ops->write(io->in_data, io->in_len, io->userdata);
 }
 
-int stdio_input_taken(struct stdio *io, size_t taken, bool closed)
+int relay_input_taken(struct relay *io, size_t taken, bool closed)
 {
 	if (io->in_done || io->in_len == 0)
 		return 0;
@@ -442,14 +442,14 @@ int stdio_input_taken(struct stdio *io, size_t taken, bool closed)
 	return 0;
 }
 
-void stdio_close_input(struct stdio *io)
+void relay_close_input(struct relay *io)
 {
 	close_fd(&io->in_keep_fd);
 }
 
 /* ---- life ---- */
 
-void stdio_start(struct stdio *io)
+void relay_start(struct relay *io)
 {
 	if (io->started)
 		return;
@@ -467,7 +467,7 @@ void stdio_start(struct stdio *io)
 	}
 }
 
-void stdio_process_ended(struct stdio *io)
+void relay_process_ended(struct relay *io)
 {
 	if (io->ended)
 		return;
@@ -490,7 +490,7 @@ void stdio_process_ended(struct stdio *io)
 	check_drained(io);
 }
 
-void stdio_abandon(struct stdio *io)
+void relay_abandon(struct relay *io)
 {
 	io->ended = true;
 	input_finish(io);
@@ -501,12 +501,12 @@ void stdio_abandon(struct stdio *io)
 	check_drained(io);
 }
 
-bool stdio_drained(const struct stdio *io)
+bool relay_drained(const struct relay *io)
 {
 	return io->drained;
 }
 
-void stdio_destroy(struct stdio *io)
+void relay_destroy(struct relay *io)
 {
 	if (!io)
 		return;

@@ -12,12 +12,12 @@
 #include <cmocka.h>
 
 #include "common/loop.h"
-#include "shim/stdio.h"
+#include "shim/relay.h"
 
 /* A guest whose process has @total bytes to say and takes input @appetite bytes at a time. */
 struct guest {
 	struct loop *loop;
-	struct stdio *io;
+	struct relay *io;
 	struct loop_source *answer_timer;
 	char dir[64], path[STDIO_STREAMS][96];
 	size_t total, said;
@@ -52,7 +52,7 @@ static int count_fds(void)
 static void answer(void *userdata)
 {
 	struct guest *g = userdata;
-	static char data[STDIO_CHUNK_BYTES];
+	static char data[RELAY_CHUNK_BYTES];
 	size_t n = g->total - g->said;
 
 	if (n > g->asked)
@@ -61,15 +61,15 @@ static void answer(void *userdata)
 		data[i] = pattern(g->said + i);
 	g->said += n;
 	g->asked = 0;
-	assert_int_equal(stdio_output(g->io, STDIO_STDOUT, data, n, g->said == g->total), 0);
+	assert_int_equal(relay_output(g->io, STDIO_STDOUT, data, n, g->said == g->total), 0);
 }
 
-static void op_read(enum stdio_stream stream, uint32_t max, void *userdata)
+static void op_read(enum relay_stream stream, uint32_t max, void *userdata)
 {
 	struct guest *g = userdata;
 
 	if (stream == STDIO_STDERR) {
-		stdio_output(g->io, stream, NULL, 0, true);
+		relay_output(g->io, stream, NULL, 0, true);
 		return;
 	}
 	assert_int_equal(g->asked, 0);
@@ -83,7 +83,7 @@ static void input_answer(void *userdata)
 {
 	struct guest *g = userdata;
 
-	assert_int_equal(stdio_input_taken(g->io, g->write_pending, false), 0);
+	assert_int_equal(relay_input_taken(g->io, g->write_pending, false), 0);
 }
 
 static void op_write(const void *data, size_t len, void *userdata)
@@ -114,7 +114,7 @@ static void op_drained(void *userdata)
 	g->drained = true;
 }
 
-static const struct stdio_ops ops = {
+static const struct relay_ops ops = {
 	.read = op_read, .write = op_write, .close_input = op_close_input, .drained = op_drained
 };
 
@@ -144,7 +144,7 @@ static int teardown(void **state)
 {
 	struct guest *g = *state;
 
-	stdio_destroy(g->io);
+	relay_destroy(g->io);
 	loop_source_destroy(g->answer_timer);
 	loop_source_destroy(g->write_timer);
 	loop_destroy(g->loop);
@@ -158,10 +158,10 @@ static int teardown(void **state)
 
 static void open_io(struct guest *g, bool with_input)
 {
-	struct stdio_config config = { .paths = { with_input ? g->path[0] : NULL, g->path[1], g->path[2] } };
+	struct relay_config config = { .paths = { with_input ? g->path[0] : NULL, g->path[1], g->path[2] } };
 	struct err err = ERR_INIT;
 
-	assert_int_equal(stdio_create(g->loop, &config, &ops, g, &g->io, &err), 0);
+	assert_int_equal(relay_create(g->loop, &config, &ops, g, &g->io, &err), 0);
 }
 
 static int open_reader(struct guest *g)
@@ -213,11 +213,11 @@ static void ten_megabytes_arrive_byte_exact(void **state)
 	g->total = 10 << 20;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	while (read_and_check(fd, &got, SIZE_MAX)) {
 		run_for(g, 0);
 		if (g->said == g->total)
-			stdio_process_ended(g->io);
+			relay_process_ended(g->io);
 	}
 	assert_int_equal(got, g->total);
 	assert_true(g->drained);
@@ -234,15 +234,15 @@ static void slow_reader_holds_up_requests_and_loses_nothing(void **state)
 	g->total = 3 << 20;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 50);
 	requests = g->requests;
-	assert_true(g->said <= STDIO_CHUNK_BYTES + STDIO_LOW_WATER_BYTES + (64 << 10));
+	assert_true(g->said <= RELAY_CHUNK_BYTES + RELAY_LOW_WATER_BYTES + (64 << 10));
 	run_for(g, 50);
 	assert_int_equal(g->requests, requests);
 	/* The process is gone, its reader is not: no time limit for that one. */
-	stdio_process_ended(g->io);
-	run_for(g, STDIO_SILENCE_MS + 300);
+	relay_process_ended(g->io);
+	run_for(g, RELAY_SILENCE_MS + 300);
 	assert_false(g->drained);
 	while (read_and_check(fd, &got, SIZE_MAX))
 		run_for(g, 0);
@@ -260,8 +260,8 @@ static void exit_waits_until_the_last_byte_is_in_the_fifo(void **state)
 	g->total = 200 << 10;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
-	stdio_process_ended(g->io);
+	relay_start(g->io);
+	relay_process_ended(g->io);
 	run_for(g, 50);
 	assert_false(g->drained);
 	while (!g->drained) {
@@ -283,7 +283,7 @@ static void reader_that_left_may_return_while_the_process_runs(void **state)
 	g->total = 1 << 20;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 20);
 	read_and_check(fd, &got, 1000);
 	close(fd);
@@ -293,7 +293,7 @@ static void reader_that_left_may_return_while_the_process_runs(void **state)
 		read_and_check(fd, &got, SIZE_MAX);
 		run_for(g, 0);
 	}
-	stdio_process_ended(g->io);
+	relay_process_ended(g->io);
 	run_for(g, 0);
 	assert_true(g->drained);
 	close(fd);
@@ -307,11 +307,11 @@ static void vanished_reader_delays_the_exit_by_a_bound_only(void **state)
 	g->total = 1 << 20;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 20);
 	close(fd);
-	stdio_process_ended(g->io);
-	run_for(g, STDIO_READER_RETURN_MS - 1000);
+	relay_process_ended(g->io);
+	run_for(g, RELAY_READER_RETURN_MS - 1000);
 	assert_false(g->drained);
 	run_for(g, 1500);
 	assert_true(g->drained);
@@ -326,10 +326,10 @@ static void vanished_reader_that_returns_gets_what_was_left(void **state)
 	g->total = 300 << 10;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 20);
 	close(fd);
-	stdio_process_ended(g->io);
+	relay_process_ended(g->io);
 	run_for(g, 100);
 	assert_false(g->drained);
 	fd = open_reader(g);
@@ -348,8 +348,8 @@ static void short_output_without_any_reader_is_kept_for_a_while(void **state)
 
 	g->total = 100;
 	open_io(g, false);
-	stdio_start(g->io);
-	stdio_process_ended(g->io);
+	relay_start(g->io);
+	relay_process_ended(g->io);
 	run_for(g, 100);
 	assert_false(g->drained);
 	fd = open_reader(g);
@@ -367,12 +367,12 @@ static void output_held_open_by_another_process_ends_after_silence(void **state)
 	g->mute = true;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 10);
-	stdio_process_ended(g->io);
-	run_for(g, STDIO_SILENCE_MS / 2);
+	relay_process_ended(g->io);
+	run_for(g, RELAY_SILENCE_MS / 2);
 	assert_false(g->drained);
-	run_for(g, STDIO_SILENCE_MS);
+	run_for(g, RELAY_SILENCE_MS);
 	assert_true(g->drained);
 	/* The late answer is dropped. */
 	answer(g);
@@ -387,11 +387,11 @@ static void abandon_ends_at_once(void **state)
 	g->total = 1 << 20;
 	open_io(g, true);
 	fd = open_reader(g);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 10);
-	stdio_abandon(g->io);
+	relay_abandon(g->io);
 	assert_true(g->drained);
-	stdio_process_ended(g->io);
+	relay_process_ended(g->io);
 	g->mute = true;
 	close(fd);
 }
@@ -399,16 +399,16 @@ static void abandon_ends_at_once(void **state)
 static void guest_that_answers_too_much_ends_the_stream(void **state)
 {
 	struct guest *g = *state;
-	char *huge = calloc(1, STDIO_CHUNK_BYTES + 1);
+	char *huge = calloc(1, RELAY_CHUNK_BYTES + 1);
 	int fd;
 
 	g->mute = true;
 	g->total = 1;
 	open_io(g, false);
 	fd = open_reader(g);
-	stdio_start(g->io);
-	assert_int_equal(stdio_output(g->io, STDIO_STDOUT, huge, STDIO_CHUNK_BYTES + 1, false), -EPROTO);
-	stdio_process_ended(g->io);
+	relay_start(g->io);
+	assert_int_equal(relay_output(g->io, STDIO_STDOUT, huge, RELAY_CHUNK_BYTES + 1, false), -EPROTO);
+	relay_process_ended(g->io);
 	assert_true(g->drained);
 	assert_int_equal(read(fd, huge, 1), 0);
 	close(fd);
@@ -420,7 +420,7 @@ static void guest_that_answers_unasked_ends_the_stream(void **state)
 	struct guest *g = *state;
 
 	open_io(g, false);
-	assert_int_equal(stdio_output(g->io, STDIO_STDOUT, "x", 1, false), -EPROTO);
+	assert_int_equal(relay_output(g->io, STDIO_STDOUT, "x", 1, false), -EPROTO);
 }
 
 static void input_arrives_whole_and_ends_after_close_io(void **state)
@@ -436,7 +436,7 @@ static void input_arrives_whole_and_ends_after_close_io(void **state)
 		data[i] = pattern(i);
 	open_io(g, true);
 	fd = open(g->path[0], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-	stdio_start(g->io);
+	relay_start(g->io);
 	while (sent < sizeof(data)) {
 		ssize_t n = write(fd, data + sent, sizeof(data) - sent);
 
@@ -447,7 +447,7 @@ static void input_arrives_whole_and_ends_after_close_io(void **state)
 	close(fd);
 	run_for(g, 300);
 	assert_false(g->input_closed);
-	stdio_close_input(g->io);
+	relay_close_input(g->io);
 	while (!g->input_closed)
 		run_for(g, 0);
 	assert_int_equal(g->input_len, sizeof(data));
@@ -465,7 +465,7 @@ static void input_before_start_is_not_taken(void **state)
 	assert_int_equal(write(fd, "hello", 5), 5);
 	run_for(g, 20);
 	assert_int_equal(g->input_len, 0);
-	stdio_start(g->io);
+	relay_start(g->io);
 	run_for(g, 20);
 	assert_int_equal(g->input_len, 5);
 	close(fd);
@@ -478,7 +478,7 @@ static void process_without_input_gets_end_of_file(void **state)
 	g->mute = true;
 	open_io(g, false);
 	assert_false(g->input_closed);
-	stdio_start(g->io);
+	relay_start(g->io);
 	assert_true(g->input_closed);
 }
 
@@ -491,11 +491,11 @@ static void writer_gets_epipe_when_the_process_reads_no_more(void **state)
 	open_io(g, true);
 	fd = open(g->path[0], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	assert_int_equal(write(fd, "x", 1), 1);
-	stdio_start(g->io);
+	relay_start(g->io);
 	while (g->input_len == 0)
 		run_for(g, 0);
 	assert_int_equal(loop_timer_disarm(g->write_timer), 0);
-	stdio_input_taken(g->io, 0, true);
+	relay_input_taken(g->io, 0, true);
 	assert_int_equal(write(fd, "x", 1), -1);
 	assert_int_equal(errno, EPIPE);
 	close(fd);
@@ -510,19 +510,19 @@ static void guest_that_takes_more_than_given_loses_its_input(void **state)
 	open_io(g, true);
 	fd = open(g->path[0], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	assert_int_equal(write(fd, "x", 1), 1);
-	stdio_start(g->io);
+	relay_start(g->io);
 	while (g->input_len == 0)
 		run_for(g, 0);
 	loop_timer_disarm(g->write_timer);
-	assert_int_equal(stdio_input_taken(g->io, 2, false), -EPROTO);
+	assert_int_equal(relay_input_taken(g->io, 2, false), -EPROTO);
 	close(fd);
 }
 
 static int try_path(struct guest *g, const char *path, struct err *err)
 {
-	struct stdio_config config = { .paths = { NULL, path, NULL } };
+	struct relay_config config = { .paths = { NULL, path, NULL } };
 
-	return stdio_create(g->loop, &config, &ops, g, &g->io, err);
+	return relay_create(g->loop, &config, &ops, g, &g->io, err);
 }
 
 static void path_that_is_no_fifo_is_refused_by_name(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * share.h - the folder of bind mounts through which a sandbox's guest sees rootfs and volumes
+ * hostshare.h - the folder of bind mounts through which a sandbox's guest sees rootfs and volumes
  *
  * Shape:    <shared>/<container>/rootfs and <shared>/<container>/m<index>, mounted in a mount namespace of its own that the
  *           monitor and its file server hold: the mounts vanish with them, by SIGKILL too.
@@ -9,33 +9,33 @@
  * Process:  the sandbox monitor, which lives in the launcher's mount namespace and visits the other one.
  * Errors:   negative errno; the message names the source's path.
  */
-#ifndef ONGGI_SHIM_SHARE_H
-#define ONGGI_SHIM_SHARE_H
+#ifndef ONGGI_SHIM_HOSTSHARE_H
+#define ONGGI_SHIM_HOSTSHARE_H
 
 #include <stdbool.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
 
-struct share;
+struct hostshare;
 
 /*
  * @dirfd  the sandbox's folder
  * @path   the same as an absolute path
  * Makes "shared" in it. -EPERM without CAP_SYS_ADMIN, -EEXIST "shared" is there already.
  */
-int share_create(int dirfd, const char *path, struct share **ret, struct err *err);
+int hostshare_create(int dirfd, const char *path, struct hostshare **ret, struct err *err);
 /* Unmounts and removes everything. NULL allowed. */
-void share_destroy(struct share *share);
-DEFINE_CLEANUP(struct share *, share_destroy);
+void hostshare_destroy(struct hostshare *share);
+DEFINE_CLEANUP(struct hostshare *, hostshare_destroy);
 
-/* Path of the folder to be served; the mounts are there for who runs inside of share_run. */
-const char *share_path(const struct share *share);
+/* Path of the folder to be served; the mounts are there for who runs inside of hostshare_run. */
+const char *hostshare_path(const struct hostshare *share);
 
 /* Run @fn in the mount namespace of the share, e.g. to fork the file server there. Returns its value. */
-int share_run(struct share *share, int (*fn)(void *arg), void *arg);
+int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg);
 
-struct share_source {
+struct hostshare_source {
 	const char *path;  /* in the launcher's mount namespace, links are followed */
 	bool recursive;    /* with what is mounted below */
 	bool readonly;     /* all of it, whatever the guest does */
@@ -44,11 +44,11 @@ struct share_source {
 };
 
 /* Folder of a container. -EEXIST. */
-int share_add_container(struct share *share, const char *container_id, struct err *err);
+int hostshare_add_container(struct hostshare *share, const char *container_id, struct err *err);
 /* Make @source appear as <container>/<name>. */
-int share_attach(struct share *share, const char *container_id, const char *name, const struct share_source *source,
+int hostshare_attach(struct hostshare *share, const char *container_id, const char *name, const struct hostshare_source *source,
 		 struct err *err);
 /* Unmount and remove all of a container. Unknown ones: no effect. */
-void share_remove_container(struct share *share, const char *container_id);
+void hostshare_remove_container(struct hostshare *share, const char *container_id);
 
 #endif
