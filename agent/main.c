@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * onggi-agent - PID 1 of every guest, and its only program
+ *
+ * What runs here, in this order: the machine is brought up (guest.c), the host's port is found (channel.c), the
+ * methods of agent.proto are served on it (service.c) until Shutdown is asked for or the host has gone. Either way
+ * the machine is switched off: a guest without its monitor has no purpose.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent/channel.h"
+#include "agent/container.h"
+#include "agent/guest.h"
+#include "agent/reaper.h"
+#include "agent/service.h"
+#include "agent/share.h"
+
+static void on_end(void *userdata)
+{
+	loop_stop(userdata);
+}
+
+static void on_log_level(enum log_level level, void *userdata)
+{
+	(void)userdata;
+	guest_log_level(level);
+}
+
+static int serve(int port, struct err *err)
+{
+	_cleanup_(loop_destroy_p) struct loop *loop = NULL;
+	_cleanup_(reaper_destroy_p) struct reaper *reaper = NULL;
+	_cleanup_(share_destroy_p) struct share *share = NULL;
+	_cleanup_(service_destroy_p) struct service *service = NULL;
+	_cleanup_(container_table_destroy_p) struct container_table *containers = NULL;
+	_cleanup_(channel_destroy_p) struct channel *channel = NULL;
+	_cleanup_(ttrpc_server_destroy_p) struct ttrpc_server *server = NULL;
+	struct service_hooks hooks = { .log_level = on_log_level, .shutdown = on_end };
+	int rc;
+
+	rc = loop_create(&loop);
+	hooks.userdata = loop;
+	if (rc >= 0)
+		rc = reaper_create(loop, &reaper);
+	if (rc >= 0)
+		rc = share_create(loop, &share);
+	if (rc >= 0)
+		rc = container_table_create(loop, reaper, &containers);
+	if (rc >= 0)
+		rc = service_create(loop, containers, share, &hooks, &service);
+	if (rc >= 0)
+		rc = ttrpc_server_create(loop, service_ttrpc(service), 1, &server);
+	if (rc >= 0)
+		rc = channel_create(loop, server, port, on_end, loop, &channel);
+	if (rc >= 0)
+		rc = loop_run(loop);
+	return rc < 0 ? err_set_errno(err, rc, "serve the host") : 0;
+}
+
+int main(void)
+{
+	struct err err = ERR_INIT;
+	int port;
+
+	if (getpid() != 1) {
+		fprintf(stderr, "onggi-agent %s: runs as PID 1 of a guest only\n", ONGGI_VERSION);
+		return 1;
+	}
+	/* Writers of pipes and the channel hear of it by EPIPE. Children get the default back. */
+	signal(SIGPIPE, SIG_IGN);
+	if (guest_boot(&err) < 0)
+		guest_fatal("boot", &err);
+	port = channel_open_port(CHANNEL_PORT_NAME, CHANNEL_PORT_WAIT_MS, &err);
+	if (port < 0)
+		guest_fatal("find the host", &err);
+	if (serve(port, &err) < 0)
+		guest_fatal("serve", &err);
+	guest_power_off();
+}
