@@ -125,6 +125,15 @@ int capability_set_effective(uint64_t effective, struct err *err)
 	return 0;
 }
 
+int capability_finish(const struct capability_sets *sets, struct err *err)
+{
+	int r = put_sets(sets->effective, sets->permitted, sets->inheritable);
+
+	if (r < 0)
+		return err_set_errno(err, r, "set capabilities");
+	return 0;
+}
+
 int capability_permitted(uint64_t *ret)
 {
 	struct __user_cap_data_struct data[2];

@@ -40,6 +40,8 @@ int capability_keep(bool on, struct err *err);
 int capability_apply(const struct capability_sets *sets, uint64_t extra, struct err *err);
 /* Set the effective set alone, within permitted. */
 int capability_set_effective(uint64_t effective, struct err *err);
+/* Set permitted, effective and inheritable exactly, with a single system call: ambient stays. */
+int capability_finish(const struct capability_sets *sets, struct err *err);
 /* Permitted set of this process. */
 int capability_permitted(uint64_t *ret);
 

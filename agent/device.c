@@ -56,13 +56,36 @@ static const char *name_below_dev(const char *path, char clean[PATH_MAX])
 	return clean + 5;
 }
 
-int device_check(const struct oci_spec *spec, struct err *err)
+static bool all_devices_allowed(const struct oci_spec *spec)
 {
+	for (size_t i = 0; i < spec->resources.n_devices; i++) {
+		const struct oci_device_rule *r = &spec->resources.devices[i];
+
+		if (r->allow && r->type == 'a' && r->major < 0 && r->minor < 0)
+			return true;
+	}
+	return false;
+}
+
+static bool makes(const struct oci_device *d)
+{
+	return d->type == 'p' || device_allowed(d->type, d->major, d->minor);
+}
+
+int device_check(const struct oci_spec *spec, size_t *ret_skipped, struct err *err)
+{
+	bool privileged = all_devices_allowed(spec);
+	size_t skipped = 0;
+
 	for (size_t i = 0; i < spec->n_devices; i++) {
 		const struct oci_device *d = &spec->devices[i];
 		char clean[PATH_MAX];
 
-		if (d->type != 'p' && !device_allowed(d->type, d->major, d->minor))
+		if (!makes(d) && privileged) {
+			skipped++;
+			continue;
+		}
+		if (!makes(d))
 			return err_set(err, -EOPNOTSUPP,
 				       "linux.devices[%zu]: '%s' (%c %lld:%lld) does not exist in the "
 				       "guest", i, d->path, d->type, (long long)d->major,
@@ -71,6 +94,7 @@ int device_check(const struct oci_spec *spec, struct err *err)
 			return err_set(err, -EOPNOTSUPP, "linux.devices[%zu]: '%s' is not below /dev", i,
 				       d->path);
 	}
+	*ret_skipped = skipped;
 	return 0;
 }
 
@@ -180,8 +204,8 @@ static int make_from_spec(int dev_fd, const struct oci_spec *spec, struct err *e
 		const char *name = name_below_dev(d->path, clean);
 		int r;
 
-		/* These two are made otherwise: a link, and a bind of the terminal. */
-		if (!name || strcmp(name, "ptmx") == 0 || strcmp(name, "console") == 0)
+		/* Two are made otherwise: a link, and a bind of the terminal. What is not ours was counted. */
+		if (!makes(d) || !name || strcmp(name, "ptmx") == 0 || strcmp(name, "console") == 0)
 			continue;
 		r = make_node(dev_fd, name, mode | (d->type == 'p' ? S_IFIFO : S_IFCHR), rdev, d->uid,
 			      d->gid);

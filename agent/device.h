@@ -11,6 +11,7 @@
 #define ONGGI_AGENT_DEVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "agent/mount.h"
@@ -20,8 +21,12 @@
 /* Whether the guest makes this node for a container. */
 bool device_allowed(char type, int64_t major, int64_t minor);
 
-/* Check linux.devices before anything is started. Returns 0; -EOPNOTSUPP, -EINVAL, named. */
-int device_check(const struct oci_spec *spec, struct err *err);
+/*
+ * Check linux.devices before anything is started. A privileged container (one rule allows all devices) lists
+ * whatever its host has: there the nodes that the guest does not make are left out and counted in *ret_skipped.
+ * Returns 0; -EOPNOTSUPP, -EINVAL, named.
+ */
+int device_check(const struct oci_spec *spec, size_t *ret_skipped, struct err *err);
 
 /* Whether /dev is ours to fill: not when the spec binds something there. */
 bool device_setup_wanted(const struct oci_spec *spec);

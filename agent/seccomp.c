@@ -205,7 +205,7 @@ static int export_program(scmp_filter_ctx ctx, unsigned int flags, struct seccom
 			  struct err *err)
 {
 	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
-	_cleanup_(seccomp_free_p) struct seccomp_program *program = NULL;
+	_cleanup_(seccomp_program_free_p) struct seccomp_program *program = NULL;
 	struct stat st;
 	size_t n;
 	int r;
@@ -233,7 +233,7 @@ static int export_program(scmp_filter_ctx ctx, unsigned int flags, struct seccom
 	return 0;
 }
 
-int seccomp_build(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err)
+int seccomp_program_build(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err)
 {
 	_cleanup_(release_context) scmp_filter_ctx ctx = NULL;
 	uint32_t default_action;
@@ -265,17 +265,17 @@ int seccomp_build(const struct oci_seccomp *spec, struct seccomp_program **ret, 
 	return export_program(ctx, flags, ret, err);
 }
 
-void seccomp_free(struct seccomp_program *program)
+void seccomp_program_free(struct seccomp_program *program)
 {
 	free(program);
 }
 
-size_t seccomp_n_insns(const struct seccomp_program *program)
+size_t seccomp_program_n_insns(const struct seccomp_program *program)
 {
 	return program->n;
 }
 
-int seccomp_load(const struct seccomp_program *program, struct err *err)
+int seccomp_program_load(const struct seccomp_program *program, struct err *err)
 {
 	struct sock_fprog filter = {
 		.len = program->n,

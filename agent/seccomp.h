@@ -27,13 +27,13 @@ struct seccomp_program;
  * Returns 0; -EOPNOTSUPP an action, flag or architecture that is refused; -EINVAL a rule that
  * contradicts itself; -E2BIG over SECCOMP_INSNS_MAX; -ENOMEM. The message names the field.
  */
-int seccomp_build(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err);
-void seccomp_free(struct seccomp_program *program);
-DEFINE_CLEANUP(struct seccomp_program *, seccomp_free);
+int seccomp_program_build(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err);
+void seccomp_program_free(struct seccomp_program *program);
+DEFINE_CLEANUP(struct seccomp_program *, seccomp_program_free);
 
-size_t seccomp_n_insns(const struct seccomp_program *program);
+size_t seccomp_program_n_insns(const struct seccomp_program *program);
 
 /* Load it into this process. Needs no_new_privs or CAP_SYS_ADMIN. Allocates nothing. */
-int seccomp_load(const struct seccomp_program *program, struct err *err);
+int seccomp_program_load(const struct seccomp_program *program, struct err *err);
 
 #endif

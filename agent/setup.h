@@ -60,6 +60,8 @@ struct setup_request {
 	const struct setup_shared_namespace *shared;
 	size_t n_shared;
 	struct namespace_registry *registry;
+	const char *share_path;  /* NULL: SETUP_SHARE_PATH */
+	const char *cgroup_root; /* NULL: CGROUP_ROOT */
 };
 
 struct setup;

@@ -67,6 +67,16 @@ static int check_mounts(const struct oci_spec *spec, struct err *err)
 	return 0;
 }
 
+static int check_devices(const struct oci_spec *spec, struct support_warnings *w, struct err *err)
+{
+	size_t skipped;
+	int r = device_check(spec, &skipped, err);
+
+	if (r < 0 || !skipped)
+		return r;
+	return support_warn(w, "linux.devices: %zu devices of the host do not exist in the guest", skipped);
+}
+
 /* Those of the host side are run by the monitor; these two would have to run in here. */
 static int check_hooks(const struct oci_spec *spec, struct err *err)
 {
@@ -121,7 +131,7 @@ int support_check(const struct oci_spec *spec, struct support_warnings *w, struc
 	r = check_hooks(spec, err);
 	if (r < 0)
 		return r;
-	r = device_check(spec, err);
+	r = check_devices(spec, w, err);
 	if (r < 0)
 		return r;
 	r = sysctl_check(spec, err);
