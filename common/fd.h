@@ -14,6 +14,8 @@
 
 /* Most descriptors that fd_receive takes in one message. */
 #define FD_PASS_MAX 16
+/* Most descriptors that fd_move_to places. */
+#define FD_MOVE_MAX 256
 
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
@@ -26,7 +28,8 @@ int fd_close_from(int from, const int *keep, size_t n_keep);
 
 /*
  * Move the descriptors in @fds to @first, @first+1, … without CLOEXEC, closing nothing else; entries
- * may overlap the target range. For a child between fork and exec. Returns 0 or a negative errno.
+ * may overlap the target range; at most FD_MOVE_MAX (-EINVAL beyond). For a child between fork and exec.
+ * Returns 0 or a negative errno.
  */
 int fd_move_to(const int *fds, size_t n, int first);
 

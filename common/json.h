@@ -56,7 +56,7 @@ bool json_bool(const struct json *j);
  * Typed members: absent or null leaves *ret untouched and returns 0; present returns 1; a wrong type
  * or a value out of range returns -EINVAL with a message that begins "field '<path>.<key>': …".
  * @path is the dotted name of @obj, "" at the top.
- * Strings with embedded NUL bytes are refused with -EINVAL.
+ * Strings with embedded NUL bytes are refused with -EINVAL, an array of more than @max entries with -E2BIG.
  */
 int json_member_string(const struct json *obj, const char *path, const char *key, const char **ret,
 		       struct err *err);
@@ -81,7 +81,10 @@ void json_free_strv(char **v);
 typedef int (*json_member_fn)(const char *key, struct json *value, void *userdata);
 int json_foreach(const struct json *obj, json_member_fn fn, void *userdata);
 
-/* Building. Each setter takes over @value and returns 0 or -ENOMEM (value released then). */
+/*
+ * Building. Each setter takes over @value and returns 0 or -ENOMEM (value released then; also for a @value of
+ * NULL, so that a constructor may stand in the call: a null cannot be stored).
+ */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
 struct json *json_new_string(const char *s);

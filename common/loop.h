@@ -30,7 +30,10 @@ DEFINE_CLEANUP(struct loop *, loop_destroy);
 /* Run until loop_stop, or (returns -EDEADLK) until no source is left. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-/* Wait for events once and dispatch them. For synchronous calls of command-line clients. */
+/*
+ * Wait for events once and dispatch them; -EDEADLK when nothing is left to wait for. For synchronous calls of
+ * command-line clients. May be called inside a callback, which may then be entered again itself.
+ */
 int loop_run_once(struct loop *loop);
 
 /* @events: a mask of enum loop_events; 0 is allowed and keeps the source asleep. */
