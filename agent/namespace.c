@@ -145,14 +145,17 @@ int namespace_plan_adopt(struct namespace_plan *plan, pid_t pid, struct err *err
 	return 0;
 }
 
-int namespace_enter_pid(const struct namespace_plan *plan, struct err *err)
+int namespace_plan_pid_fd(const struct namespace_plan *plan)
 {
 	const struct namespace_shared *shared = plan->shared[OCI_NS_PID];
 
-	if (!shared || shared->fd < 0)
-		return 0;
-	if (setns(shared->fd, CLONE_NEWPID) < 0)
-		return err_set_errno(err, -errno, "join the shared pid namespace '%s'", shared->key);
+	return shared ? shared->fd : -EBADF;
+}
+
+int namespace_enter_pid(int fd, struct err *err)
+{
+	if (setns(fd, CLONE_NEWPID) < 0)
+		return err_set_errno(err, -errno, "join the container's pid namespace");
 	return 0;
 }
 

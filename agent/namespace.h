@@ -61,11 +61,14 @@ void namespace_plan_finish(struct namespace_plan *plan);
  */
 int namespace_plan_adopt(struct namespace_plan *plan, pid_t pid, struct err *err);
 
+/* The shared pid namespace that exists already, borrowed; negative: there is none to join. */
+int namespace_plan_pid_fd(const struct namespace_plan *plan);
+
 /*
- * In the agent around clone3: let children be born in the shared pid namespace, and back.
- * Without a shared one nothing happens.
+ * In the agent around clone3: let children be born in the pid namespace @fd (a namespace, or the pidfd of a
+ * process in it), and back.
  */
-int namespace_enter_pid(const struct namespace_plan *plan, struct err *err);
+int namespace_enter_pid(int fd, struct err *err);
 int namespace_leave_pid(struct err *err);
 
 /* In the child: join the shared namespaces that exist (ipc, uts). */
