@@ -105,6 +105,19 @@ int oci_name_index(const char *const *names, const char *name)
 	return -1;
 }
 
+const char *oci_element_string(struct oci_parse *p, const struct json *element, const char *path)
+{
+	if (!json_is_string(element)) {
+		oci_refuse(p, -EINVAL, path, "expected a string, got %s", json_type_name(element));
+		return NULL;
+	}
+	if (strlen(json_string(element)) != json_string_len(element)) {
+		oci_refuse(p, -EINVAL, path, "the string holds a NUL byte");
+		return NULL;
+	}
+	return json_string(element);
+}
+
 struct unknown_walk {
 	struct oci_parse *p;
 	const char *path;
@@ -225,33 +238,15 @@ int oci_put_u64(struct oci_parse *p, const struct json *obj, const char *path, c
 	return json_member_uint(obj, path, m->key, UINT64_MAX, at(base, m->offset), p->err);
 }
 
-/* Array @m->key with its length within the bound. As json_member_array. */
-static int get_array(struct oci_parse *p, const struct json *obj, const char *path,
-		     const struct oci_member *m, struct json **ret)
-{
-	int r;
-
-	r = json_member_array(obj, path, m->key, SIZE_MAX, ret, p->err);
-	if (r > 0 && json_array_len(*ret) > (size_t)m->max)
-		return oci_refuse(p, -E2BIG, oci_path_member(path, m->key).text,
-				  "%zu entries, at most %lld are taken", json_array_len(*ret),
-				  (long long)m->max);
-	return r;
-}
-
 int oci_put_strv(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
 		 void *base)
 {
 	char ***dest = at(base, m->offset);
 	struct oci_path name;
-	struct json *arr;
 	int r;
 
-	r = get_array(p, obj, path, m, &arr);
-	if (r <= 0)
-		return r;
 	r = json_member_strv(obj, path, m->key, (size_t)m->max, dest, p->err);
-	if (r < 0)
+	if (r <= 0)
 		return r;
 	name = oci_path_member(path, m->key);
 	for (size_t i = 0; (*dest)[i]; i++) {
@@ -285,7 +280,7 @@ int oci_each_element(struct oci_parse *p, const struct json *obj, const char *pa
 	struct json *arr;
 	int r;
 
-	r = get_array(p, obj, path, m, &arr);
+	r = json_member_array(obj, path, m->key, (size_t)m->max, &arr, p->err);
 	if (r <= 0)
 		return r;
 	for (size_t i = 0; i < json_array_len(arr); i++) {
@@ -306,7 +301,7 @@ int oci_put_list(struct oci_parse *p, const struct json *obj, const char *path, 
 	size_t n;
 	int r;
 
-	r = get_array(p, obj, path, m, &arr);
+	r = json_member_array(obj, path, m->key, (size_t)m->max, &arr, p->err);
 	if (r <= 0)
 		return r;
 	n = json_array_len(arr);
@@ -332,7 +327,6 @@ int oci_put_list(struct oci_parse *p, const struct json *obj, const char *path, 
 struct pairs_walk {
 	struct oci_parse *p;
 	const char *path;
-	const struct json *obj;
 	struct oci_string_pair *pairs;
 	size_t n, max;
 };
@@ -351,16 +345,14 @@ static int add_pair(const char *key, struct json *value, void *userdata)
 	struct pairs_walk *w = userdata;
 	struct oci_string_pair *pair;
 	const char *s = "";
-	int r;
 
 	if (!*key)
 		return oci_refuse(w->p, -EINVAL, w->path, "a key must not be empty");
-	r = json_member_string(w->obj, w->path, key, &s, w->p->err);
-	if (r < 0)
-		return r;
-	/* The same key twice would be two calls in a parser that keeps both; ours keeps the last. */
-	if (w->n == w->max)
-		return oci_refuse(w->p, -EINVAL, w->path, "duplicated key '%s'", oci_show(key).text);
+	if (value)
+		s = oci_element_string(w->p, value, oci_path_member(w->path, key).text);
+	if (!s)
+		return -EINVAL;
+	assert(w->n < w->max);
 	pair = &w->pairs[w->n++];
 	pair->key = strdup(key);
 	pair->value = strdup(s);
@@ -379,7 +371,6 @@ int oci_put_pairs(struct oci_parse *p, const struct json *obj, const char *path,
 	r = json_member_object(obj, path, m->key, &child, p->err);
 	if (r <= 0)
 		return r;
-	walk.obj = child;
 	r = json_foreach(child, count_pair, &walk);
 	if (r < 0)
 		return r;

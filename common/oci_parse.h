@@ -161,6 +161,9 @@ int oci_put_ignored(struct oci_parse *p, const struct json *obj, const char *pat
 int oci_each_element(struct oci_parse *p, const struct json *obj, const char *path,
 		     const struct oci_member *m, oci_element_fn fn, void *base);
 
+/* The string that @element is, borrowed; NULL when it is none, the reason (-EINVAL) in @p->err. */
+const char *oci_element_string(struct oci_parse *p, const struct json *element, const char *path);
+
 /* "<path>.<key>", or "<path>[<i>]". */
 struct oci_path oci_path_member(const char *path, const char *key);
 struct oci_path oci_path_index(const char *path, size_t i);

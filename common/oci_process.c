@@ -56,14 +56,15 @@ static const struct oci_member console_members[] = {
 
 static int add_capability(struct oci_parse *p, const struct json *element, const char *path, void *base)
 {
+	const char *name = oci_element_string(p, element, path);
 	uint64_t *set = base;
 	int n;
 
-	if (!json_is_string(element))
-		return oci_refuse(p, -EINVAL, path, "expected a string, got %s", json_type_name(element));
-	n = oci_capability_number(json_string(element));
+	if (!name)
+		return -EINVAL;
+	n = oci_capability_number(name);
 	if (n < 0)
-		return oci_note_ignored(p, oci_path_member(path, json_string(element)).text);
+		return oci_note_ignored(p, oci_path_member(path, name).text);
 	*set |= UINT64_C(1) << n;
 	return 0;
 }
@@ -163,11 +164,15 @@ static int put_policy(struct oci_parse *p, const struct json *obj, const char *p
 
 static int add_sched_flag(struct oci_parse *p, const struct json *element, const char *path, void *base)
 {
+	const char *name = oci_element_string(p, element, path);
 	struct oci_scheduler *scheduler = base;
-	int i = json_is_string(element) ? oci_name_index(sched_flag_names, json_string(element)) : -1;
+	int i;
 
+	if (!name)
+		return -EINVAL;
+	i = oci_name_index(sched_flag_names, name);
 	if (i < 0)
-		return oci_refuse(p, -EINVAL, path, "expected a scheduler flag such as SCHED_FLAG_RESET_ON_FORK");
+		return oci_refuse(p, -EINVAL, path, "'%s' is not supported", oci_show(name).text);
 	scheduler->flags |= UINT64_C(1) << i;
 	return 0;
 }
