@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
+
 /* Message before escaping; one byte becomes at most six ("\u0000"). */
 #define LOG_MESSAGE_MAX 2560
 
@@ -61,51 +63,40 @@ static bool line_add(struct line *line, const char *text, size_t len)
 	return true;
 }
 
-/* Length of the well-formed UTF-8 sequence at @s (at most @len bytes), 0 if it is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t len)
+/* C1 controls (U+0080 to U+009F) drive terminals as well as the ASCII ones do. */
+static bool is_c1_control(const char *s, size_t n)
 {
-	size_t n, i;
-
-	if (s[0] < 0x80)
-		return 1;
-	n = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-	if (n == 0 || n > len)
-		return 0;
-	for (i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	/* C1 controls (U+0080 to U+009F) drive terminals too. */
-	if (s[0] == 0xc2 && s[1] < 0xa0)
-		return 0;
-	return n;
+	return n == 2 && (unsigned char)s[0] == 0xc2 && (unsigned char)s[1] < 0xa0;
 }
 
-static bool line_add_escaped(struct line *line, const char *text, enum log_format format)
+/* The replacement for the sequence of @n bytes at @s (0: a stray byte), empty if it may stand as it is. */
+static void escape(const char *s, size_t n, enum log_format format, char ret[8])
 {
-	const unsigned char *s = (const unsigned char *)text;
-	size_t len = strlen(text), n;
-	char escaped[8];
+	unsigned int c = (unsigned char)s[0];
 
-	while (len > 0) {
+	ret[0] = '\0';
+	if (n == 0)
+		snprintf(ret, 8, format == LOG_FORMAT_JSON ? "\\ufffd" : "\\x%02x", c);
+	else if (is_c1_control(s, n))
+		snprintf(ret, 8, "\\u%04x", (unsigned int)(unsigned char)s[1]);
+	else if (c < 0x20 || c == 0x7f)
+		snprintf(ret, 8, format == LOG_FORMAT_JSON ? "\\u%04x" : "\\x%02x", c);
+	else if (format == LOG_FORMAT_JSON && (c == '"' || c == '\\'))
+		snprintf(ret, 8, "\\%c", (char)c);
+}
+
+static void line_add_escaped(struct line *line, const char *s, enum log_format format)
+{
+	size_t len = strlen(s), n;
+	char escaped[8];
+	bool fits = true;
+
+	for (; len > 0 && fits; s += n, len -= n) {
 		n = utf8_sequence(s, len);
-		if (n == 0)
-			snprintf(escaped, sizeof(escaped), format == LOG_FORMAT_JSON ? "\\ufffd" : "\\x%02x", s[0]);
-		else if (s[0] < 0x20 || s[0] == 0x7f)
-			snprintf(escaped, sizeof(escaped), format == LOG_FORMAT_JSON ? "\\u%04x" : "\\x%02x", s[0]);
-		else if (format == LOG_FORMAT_JSON && (s[0] == '"' || s[0] == '\\'))
-			snprintf(escaped, sizeof(escaped), "\\%c", s[0]);
-		else
-			escaped[0] = '\0';
-		if (escaped[0] ? !line_add(line, escaped, strlen(escaped)) : !line_add(line, (const char *)s, n))
-			return false;
+		escape(s, n, format, escaped);
 		n = n ? n : 1;
-		s += n;
-		len -= n;
+		fits = escaped[0] ? line_add(line, escaped, strlen(escaped)) : line_add(line, s, n);
 	}
-	return true;
 }
 
 /* The end of the line lives in the reserve that line_add keeps free. */
