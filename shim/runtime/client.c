@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/runtime/client.h"
+
+#include <string.h>
+
+#include "common/proto/sandbox.pb-c.h"
+#include "common/proto/task.pb-c.h"
+#include "common/ttrpc.h"
+
+#define TASK "containerd.task.v2.Task"
+#define SANDBOX "onggi.sandbox.v1.Sandbox"
+#define EMPTY &containerd__task__v2__empty__descriptor
+
+/* Type of the process object in Task.Exec, as containerd writes it. */
+#define PROCESS_TYPE_URL "types.containerd.io/opencontainers/runtime-spec/1/Process"
+
+/* Most processes that are listed of one container. */
+#define PROCESSES_MAX 65536u
+
+struct client {
+	struct loop *loop;
+	struct ttrpc_client *ttrpc;
+};
+
+/* Request structures hold char * and never write to it. */
+static char *text(const char *s)
+{
+	return (char *)(s ? s : "");
+}
+
+int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata, struct client **ret, struct err *err)
+{
+	_cleanup_(client_destroy_p) struct client *c = calloc(1, sizeof(*c));
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (!c)
+		return err_set_errno(err, -ENOMEM, "client");
+	r = loop_create(&c->loop);
+	if (r < 0)
+		return err_set_errno(err, r, "client");
+	r = ttrpc_connect_unix(socket, &fd, err);
+	if (r < 0)
+		return r;
+	r = ttrpc_client_create(c->loop, fd, gone, userdata, &c->ttrpc);
+	if (r < 0)
+		return err_set_errno(err, r, "client of '%s'", socket);
+	TAKE_FD(fd);
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+void client_destroy(struct client *c)
+{
+	if (!c)
+		return;
+	ttrpc_client_destroy(c->ttrpc);
+	loop_destroy(c->loop);
+	free(c);
+}
+
+struct loop *client_loop(struct client *c)
+{
+	return c->loop;
+}
+
+/* A call of the Task service without an answer of interest. */
+static int call(struct client *c, const char *method, const ProtobufCMessage *request,
+		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, struct err *err)
+{
+	return ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, method, request, response, timeout_ms, NULL, err);
+}
+
+int client_create(struct client *c, const char *id, const char *bundle, const struct client_stdio *stdio,
+		  uint64_t timeout_ms, struct err *err)
+{
+	Containerd__Task__V2__CreateTaskRequest req = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+
+	req.id = text(id);
+	req.bundle = text(bundle);
+	req.terminal = stdio->terminal;
+	req.stdin = text(stdio->in);
+	req.stdout = text(stdio->out);
+	req.stderr = text(stdio->err);
+	return call(c, "Create", &req.base, &containerd__task__v2__create_task_response__descriptor, timeout_ms, err);
+}
+
+int client_exec(struct client *c, struct client_process p, const char *process, const struct client_stdio *stdio,
+		struct err *err)
+{
+	Containerd__Task__V2__ExecProcessRequest req = CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
+	Containerd__Task__V2__Any spec = CONTAINERD__TASK__V2__ANY__INIT;
+
+	spec.type_url = text(PROCESS_TYPE_URL);
+	spec.value.data = (uint8_t *)text(process);
+	spec.value.len = strlen(process);
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	req.terminal = stdio->terminal;
+	req.stdin = text(stdio->in);
+	req.stdout = text(stdio->out);
+	req.stderr = text(stdio->err);
+	req.spec = &spec;
+	return call(c, "Exec", &req.base, EMPTY, 0, err);
+}
+
+int client_attach(struct client *c, struct client_process p, struct err *err)
+{
+	Onggi__Sandbox__V1__AttachRequest req = ONGGI__SANDBOX__V1__ATTACH_REQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Attach", &req.base,
+				      &onggi__sandbox__v1__empty__descriptor, CLIENT_TIMEOUT_MS, NULL, err);
+}
+
+int client_start(struct client *c, struct client_process p, struct err *err)
+{
+	Containerd__Task__V2__StartRequest req = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	return call(c, "Start", &req.base, &containerd__task__v2__start_response__descriptor, 0, err);
+}
+
+static Containerd__Task__V2__KillRequest kill_request(struct client_process p, int signal, bool all)
+{
+	Containerd__Task__V2__KillRequest req = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	req.signal = (uint32_t)signal;
+	req.all = all;
+	return req;
+}
+
+int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err)
+{
+	Containerd__Task__V2__KillRequest req = kill_request(p, signal, all);
+	int r = call(c, "Kill", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+
+	/* The words that containerd and CRI-O look for. */
+	if (r == -ENOENT || r == -ESRCH)
+		return err_set(err, -ESRCH, "container not running");
+	return r;
+}
+
+int client_delete(struct client *c, struct client_process p, struct err *err)
+{
+	Containerd__Task__V2__DeleteRequest req = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	return call(c, "Delete", &req.base, &containerd__task__v2__delete_response__descriptor, CLIENT_TIMEOUT_MS, err);
+}
+
+int client_shutdown(struct client *c, const char *id, struct err *err)
+{
+	Containerd__Task__V2__ShutdownRequest req = CONTAINERD__TASK__V2__SHUTDOWN_REQUEST__INIT;
+
+	req.id = text(id);
+	return call(c, "Shutdown", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+}
+
+int client_pause(struct client *c, const char *id, struct err *err)
+{
+	Containerd__Task__V2__PauseRequest req = CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
+
+	req.id = text(id);
+	return call(c, "Pause", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+}
+
+int client_resume(struct client *c, const char *id, struct err *err)
+{
+	Containerd__Task__V2__ResumeRequest req = CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
+
+	req.id = text(id);
+	return call(c, "Resume", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+}
+
+int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms, uint32_t *ret_status, struct err *err)
+{
+	Containerd__Task__V2__WaitRequest req = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
+	Containerd__Task__V2__WaitResponse *response = NULL;
+	int r;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	r = ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, "Wait", &req.base,
+				   &containerd__task__v2__wait_response__descriptor, timeout_ms, &response, err);
+	if (r < 0)
+		return r;
+	if (ret_status)
+		*ret_status = response->exit_status;
+	protobuf_c_message_free_unpacked(&response->base, NULL);
+	return 0;
+}
+
+/* ---- calls that nobody waits for ---- */
+
+static void drop_answer(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+}
+
+static void call_async(struct client *c, const char *method, const ProtobufCMessage *request)
+{
+	ttrpc_client_call(c->ttrpc, TASK, method, request, EMPTY, CLIENT_TIMEOUT_MS, drop_answer, NULL);
+}
+
+void client_kill_async(struct client *c, struct client_process p, int signal)
+{
+	Containerd__Task__V2__KillRequest req = kill_request(p, signal, false);
+
+	call_async(c, "Kill", &req.base);
+}
+
+void client_resize_async(struct client *c, struct client_process p, uint16_t columns, uint16_t rows)
+{
+	Containerd__Task__V2__ResizePtyRequest req = CONTAINERD__TASK__V2__RESIZE_PTY_REQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	req.width = columns;
+	req.height = rows;
+	call_async(c, "ResizePty", &req.base);
+}
+
+void client_close_input_async(struct client *c, struct client_process p)
+{
+	Containerd__Task__V2__CloseIORequest req = CONTAINERD__TASK__V2__CLOSE_IOREQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	req.stdin = true;
+	call_async(c, "CloseIO", &req.base);
+}
+
+struct waiter {
+	void (*done)(int error, uint32_t status, void *userdata);
+	void *userdata;
+};
+
+static void on_waited(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+	struct waiter *w = userdata;
+	const Containerd__Task__V2__WaitResponse *r = response;
+
+	w->done(ttrpc_code_to_errno(code), r ? r->exit_status : 0, w->userdata);
+	free(w);
+}
+
+int client_wait_async(struct client *c, struct client_process p, void (*done)(int error, uint32_t status, void *userdata),
+		      void *userdata, struct err *err)
+{
+	Containerd__Task__V2__WaitRequest req = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
+	struct waiter *w = malloc(sizeof(*w));
+	int r;
+
+	if (!w)
+		return err_set_errno(err, -ENOMEM, "wait");
+	*w = (struct waiter){ done, userdata };
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	r = ttrpc_client_call(c->ttrpc, TASK, "Wait", &req.base, &containerd__task__v2__wait_response__descriptor, 0,
+			      on_waited, w);
+	if (r < 0) {
+		free(w);
+		return err_set_errno(err, r, "wait for '%s'", p.id);
+	}
+	return 0;
+}
+
+/* ---- processes ---- */
+
+static int copy_processes(const Onggi__Sandbox__V1__ProcessesResponse *response, struct client_guest_process **ret,
+			  size_t *ret_n, struct err *err)
+{
+	struct client_guest_process *list;
+	size_t n = response->n_processes;
+
+	if (n > PROCESSES_MAX)
+		return err_set(err, -E2BIG, "more than %u processes", PROCESSES_MAX);
+	list = calloc(n + 1, sizeof(*list));
+	if (!list)
+		return err_set_errno(err, -ENOMEM, "processes");
+	for (size_t i = 0; i < n; i++) {
+		list[i].pid = response->processes[i]->pid;
+		list[i].command = strdup(response->processes[i]->command);
+		if (!list[i].command) {
+			client_processes_free(list, i);
+			return err_set_errno(err, -ENOMEM, "processes");
+		}
+	}
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+int client_processes(struct client *c, const char *id, struct client_guest_process **ret, size_t *ret_n, struct err *err)
+{
+	Onggi__Sandbox__V1__ProcessesRequest req = ONGGI__SANDBOX__V1__PROCESSES_REQUEST__INIT;
+	Onggi__Sandbox__V1__ProcessesResponse *response = NULL;
+	int r;
+
+	req.id = text(id);
+	r = ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Processes", &req.base,
+				   &onggi__sandbox__v1__processes_response__descriptor, CLIENT_TIMEOUT_MS, &response, err);
+	if (r < 0)
+		return r;
+	r = copy_processes(response, ret, ret_n, err);
+	protobuf_c_message_free_unpacked(&response->base, NULL);
+	return r;
+}
+
+void client_processes_free(struct client_guest_process *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(p[i].command);
+	free(p);
+}

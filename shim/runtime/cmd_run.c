@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "shim/runtime/command.h"
+#include "shim/runtime/container.h"
+#include "shim/runtime/launch.h"
+#include "shim/runtime/pidfile.h"
+
+struct values {
+	struct launch_options launch;
+	bool detach, keep, no_subreaper;
+};
+
+static const struct option_row options[] = {
+	LAUNCH_OPTION_ROWS(struct values),
+	{ "detach", 'd', OPTION_FLAG, offsetof(struct values, detach), "return when the container runs" },
+	{ "keep", 0, OPTION_FLAG, offsetof(struct values, keep), "do not delete the container when it ends" },
+	{ "no-subreaper", 0, OPTION_FLAG, offsetof(struct values, no_subreaper),
+	  "accepted: processes of the workload never become ours" },
+	OPTIONS_END,
+};
+
+static void remove_container(const struct runtime *rt, const char *id)
+{
+	_cleanup_(container_close_p) struct container *c = NULL;
+
+	if (container_open(rt, id, &c, NULL) == 0)
+		container_remove(c, NULL);
+}
+
+static int run_detached(const struct runtime *rt, struct launch *l, const struct values *v, struct err *err)
+{
+	pid_t pid;
+	int r;
+
+	l->proxy.start = true;
+	r = proxy_fork(&l->proxy, &pid, err);
+	if (r < 0)
+		return r;
+	r = pidfile_write(v->launch.pid_file, pid, err);
+	if (r < 0)
+		remove_container(rt, l->id);
+	return r;
+}
+
+/* This process is the proxy. */
+static int run_foreground(const struct runtime *rt, struct launch *l, const struct values *v, struct err *err)
+{
+	_cleanup_(proxy_close_p) struct proxy *p = NULL;
+	int r, code;
+
+	r = proxy_open(&l->proxy, &p, err);
+	if (r < 0)
+		return r;
+	r = proxy_start(p, err);
+	if (r < 0)
+		return r;
+	r = pidfile_write(v->launch.pid_file, getpid(), err);
+	if (r < 0) {
+		proxy_close(TAKE_PTR(p));
+		remove_container(rt, l->id);
+		return r;
+	}
+	code = proxy_wait(p);
+	/* Before the removal, which would wait for who is attached. */
+	proxy_close(TAKE_PTR(p));
+	if (!v->keep)
+		remove_container(rt, l->id);
+	return code;
+}
+
+static int run_container(const struct runtime *rt, const struct values *v, const char *id, struct err *err)
+{
+	_cleanup_(launch_finish_p) struct launch *l = NULL;
+	int r;
+
+	if (!v->detach)
+		proxy_block_signals();
+	r = launch_prepare(rt, &v->launch, id, v->detach, &l, err);
+	if (r < 0)
+		return r;
+	r = v->detach ? run_detached(rt, l, v, err) : run_foreground(rt, l, v, err);
+	if (r < 0)
+		launch_abort(l);
+	return r;
+}
+
+static int run(const struct runtime *rt, const void *values, char **args, struct err *err)
+{
+	int r = run_container(rt, values, args[0], err);
+
+	if (r < 0)
+		err_prefix(err, "run failed");
+	return r;
+}
+
+const struct command cmd_run = {
+	.name = "run",
+	.arguments = "<container-id>",
+	.summary = "create, start and (in the foreground) delete a container",
+	.description = "   Without --detach the command passes input, output and signals, and ends with the container's exit code.",
+	.options = options,
+	.values_size = sizeof(struct values),
+	.args_min = 1,
+	.args_max = 1,
+	.failure_code = 1,
+	.run = run,
+};

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/runtime/container.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "common/path.h"
+#include "shim/monitor.h"
+
+int container_check_id(const char *id, struct err *err)
+{
+	return path_id_valid(id) ? 0 : err_set(err, -EINVAL, "invalid container ID format: '%s'", id);
+}
+
+int container_io_dir(const char *state_root, const char *id, char **ret)
+{
+	return asprintf(ret, "%s/containers/%s/io", state_root, id) < 0 ? -ENOMEM : 0;
+}
+
+int container_socket(const char *state_root, const char *sandbox, char **ret)
+{
+	return asprintf(ret, "%s/sandboxes/%s/task.sock", state_root, sandbox) < 0 ? -ENOMEM : 0;
+}
+
+static bool monitor_alive(int rootfd, const char *sandbox)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+
+	return sandbox_record_load(rootfd, sandbox, &record, NULL) == 0 && process_id_alive(&record->monitor);
+}
+
+static int load(struct container *c, const char *id, struct err *err)
+{
+	struct container_record *record = NULL;
+	int r = container_record_load(c->rootfd, id, &record, err);
+
+	if (r < 0)
+		return r;
+	container_record_free(c->record);
+	c->record = record;
+	c->status = record->status;
+	return 0;
+}
+
+int container_refresh(struct container *c, struct err *err)
+{
+	_cleanup_free_ char *id = strdup(c->record->id);
+	int r;
+
+	if (!id)
+		return err_set_errno(err, -ENOMEM, "container");
+	r = load(c, id, err);
+	if (r < 0)
+		return r;
+	c->monitor_alive = monitor_alive(c->rootfd, c->record->sandbox);
+	if (!c->monitor_alive) {
+		/* What the cleaner cannot do is no reason to refuse an answer about a dead container. */
+		sandbox_clean_up(c->state_root, c->record->sandbox, NULL);
+		load(c, id, NULL);
+		c->status = CONTAINER_STOPPED;
+	} else if (c->record->proxy.pid && !process_id_alive(&c->record->proxy)) {
+		c->status = CONTAINER_STOPPED;
+	}
+	return 0;
+}
+
+int container_open(const struct runtime *rt, const char *id, struct container **ret, struct err *err)
+{
+	_cleanup_(container_close_p) struct container *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return err_set_errno(err, -ENOMEM, "container");
+	c->rootfd = -EBADF;
+	c->state_root = rt->state_root;
+	r = container_check_id(id, err);
+	if (r < 0)
+		return r;
+	r = state_open_root(rt->state_root, &c->rootfd, err);
+	if (r < 0)
+		return r;
+	r = load(c, id, err);
+	if (r == 0)
+		r = container_refresh(c, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+void container_close(struct container *c)
+{
+	if (!c)
+		return;
+	container_record_free(c->record);
+	if (c->rootfd >= 0)
+		close(c->rootfd);
+	free(c);
+}
+
+int container_connect(const struct container *c, struct client **ret, struct err *err)
+{
+	_cleanup_free_ char *socket = NULL;
+
+	if (!c->monitor_alive)
+		return err_set(err, -ESRCH, "container not running");
+	if (container_socket(c->state_root, c->record->sandbox, &socket) < 0)
+		return err_set_errno(err, -ENOMEM, "container");
+	return client_connect(socket, NULL, NULL, ret, err);
+}
+
+/* ---- removing ---- */
+
+/* Wait for the end of a process by pidfd. Returns whether it is gone. */
+static bool wait_gone(const struct process_id *p, int timeout_ms)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct pollfd pfd = { .events = POLLIN };
+
+	if (p->pid <= 0)
+		return true;
+	fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	/* Only after opening is it known that the pid still means the same process. */
+	if (fd < 0 || !process_id_alive(p))
+		return true;
+	pfd.fd = fd;
+	return poll(&pfd, 1, timeout_ms) > 0;
+}
+
+/* Whether any container on disk but @id belongs to @sandbox. */
+static bool sandbox_has_others(int rootfd, const char *sandbox, const char *id)
+{
+	char **names = NULL;
+	bool found = false;
+
+	if (state_list(rootfd, "containers", &names) < 0)
+		return true;
+	for (size_t i = 0; names[i] && !found; i++) {
+		_cleanup_(container_record_free_p) struct container_record *record = NULL;
+
+		if (strcmp(names[i], id) != 0 && container_record_load(rootfd, names[i], &record, NULL) == 0)
+			found = strcmp(record->sandbox, sandbox) == 0;
+	}
+	state_free_names(names);
+	return found;
+}
+
+/* The monitor's part: kill, wait, delete. */
+static int remove_live(struct container *c, struct err *err)
+{
+	struct client_process process = { c->record->id, NULL };
+	_cleanup_(client_destroy_p) struct client *client = NULL;
+	struct err ignored = ERR_INIT;
+	int r;
+
+	r = container_connect(c, &client, err);
+	if (r < 0)
+		return r;
+	if (c->record->status != CONTAINER_STOPPED && client_kill(client, process, SIGKILL, true, &ignored) == 0)
+		client_wait(client, process, CONTAINER_STOP_TIMEOUT_MS, NULL, &ignored);
+	r = client_delete(client, process, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+int container_remove(struct container *c, struct err *err)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *sandbox = NULL;
+	const char *id = c->record->id;
+	bool last = !sandbox_has_others(c->rootfd, c->record->sandbox, id);
+	int r;
+
+	/* Before the call: the monitor removes its record when it ends. */
+	if (sandbox_record_load(c->rootfd, c->record->sandbox, &sandbox, NULL) < 0)
+		sandbox = NULL;
+	if (c->monitor_alive) {
+		r = remove_live(c, err);
+		/* A monitor that died meanwhile took everything along. */
+		if (r < 0 && sandbox && process_id_alive(&sandbox->monitor))
+			return r;
+	}
+	/* A proxy whose reader is stuck would stay for ever. */
+	if (!wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
+		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
+	if (last && sandbox && wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS))
+		sandbox_clean_up(c->state_root, sandbox->id, NULL);
+	container_unreserve(c->rootfd, id);
+	return 0;
+}
+
+/* ---- reserving ids ---- */
+
+static int open_folder(int rootfd, const char *path)
+{
+	int fd = openat(rootfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Whether the folder @fd is what a killed create left: no record, and nobody at work. */
+static bool abandoned(int fd)
+{
+	struct stat st;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstatat(fd, "state.json", &st, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+int container_reserve(const char *state_root, int rootfd, const char *id, int *ret_fd, struct err *err)
+{
+	_cleanup_close_ int lock = -EBADF, fd = -EBADF;
+	char path[NAME_MAX + 16];
+	bool made;
+	int r;
+
+	snprintf(path, sizeof(path), "containers/%s", id);
+	/* Between mkdir and flock nobody may take the folder for abandoned. */
+	r = state_lock(rootfd, &lock, err);
+	if (r < 0)
+		return r;
+	if (mkdirat(rootfd, "containers", 0700) < 0 && errno != EEXIST)
+		return err_set_errno(err, -errno, "make folder '%s/containers'", state_root);
+	made = mkdirat(rootfd, path, 0700) == 0;
+	if (!made && errno != EEXIST)
+		return err_set_errno(err, -errno, "make folder '%s/%s'", state_root, path);
+	fd = open_folder(rootfd, path);
+	if (fd < 0)
+		return err_set_errno(err, fd, "open folder '%s/%s'", state_root, path);
+	if (made ? flock(fd, LOCK_EX | LOCK_NB) < 0 : !abandoned(fd))
+		return err_set(err, -EEXIST, "container with given ID already exists");
+	if (!made)
+		path_remove_tree(fd, "io");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+void container_unreserve(int rootfd, const char *id)
+{
+	char path[NAME_MAX + 16];
+
+	snprintf(path, sizeof(path), "containers/%s", id);
+	path_remove_tree(rootfd, path);
+}

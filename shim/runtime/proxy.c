@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/runtime/proxy.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "shim/runtime/client.h"
+#include "shim/runtime/stdio_relay.h"
+
+#define FIFO_PATH_MAX 512
+
+struct proxy {
+	const struct proxy_config *config;
+	struct client *client;
+	struct client_process process;
+	struct stdio_relay *relay;
+	struct loop_source *signals;
+	int signal_fd;
+	char fifos[STDIO_RELAY_STREAMS][FIFO_PATH_MAX]; /* "": none */
+	int fifo_fds[STDIO_RELAY_STREAMS];
+	int input_holder; /* keeps the stdin FIFO readable until the monitor has opened it */
+	int console;      /* terminal whose size counts; -EBADF: none */
+	struct console_raw raw;
+	bool attached, connection_lost, ended, outputs_ended;
+	uint32_t status;
+	int interrupted; /* signal that came before there was a process; 0: none */
+};
+
+/* ---- signals ---- */
+
+/*
+ * All that can be caught. Children of ours do not exist; SIGWINCH is blocked with the rest and means a new size of the
+ * terminal unless somebody sent it on purpose.
+ */
+static void forwarded_signals(sigset_t *set)
+{
+	sigfillset(set);
+	sigdelset(set, SIGCHLD);
+	sigdelset(set, SIGPIPE);
+	sigdelset(set, SIGURG);
+}
+
+void proxy_block_signals(void)
+{
+	sigset_t set;
+
+	forwarded_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void send_size(struct proxy *p)
+{
+	struct console_size size;
+
+	if (p->console >= 0 && console_get_size(p->console, &size) == 0 && size.columns && size.rows)
+		client_resize_async(p->client, p->process, size.columns, size.rows);
+}
+
+static void on_signal(int fd, unsigned int events, void *userdata)
+{
+	struct proxy *p = userdata;
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGWINCH && (info.ssi_code > 0 || p->console >= 0)) {
+		if (p->attached)
+			send_size(p);
+		return;
+	}
+	/* A background process that touches its terminal: ours, not the workload's. */
+	if ((info.ssi_signo == SIGTTIN || info.ssi_signo == SIGTTOU) && info.ssi_code > 0)
+		return;
+	if (p->attached)
+		client_kill_async(p->client, p->process, (int)info.ssi_signo);
+	else
+		p->interrupted = (int)info.ssi_signo;
+}
+
+static int watch_signals(struct proxy *p, struct err *err)
+{
+	sigset_t set;
+	int r;
+
+	proxy_block_signals();
+	forwarded_signals(&set);
+	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (p->signal_fd < 0)
+		return err_set_errno(err, -errno, "signals");
+	r = loop_add_fd(client_loop(p->client), p->signal_fd, LOOP_READ, on_signal, p, &p->signals);
+	return r < 0 ? err_set_errno(err, r, "signals") : 0;
+}
+
+/* ---- FIFOs ---- */
+
+static const char *const stream_names[STDIO_RELAY_STREAMS] = { "stdin", "stdout", "stderr" };
+
+static bool has_stream(const struct proxy_config *c, int stream)
+{
+	return stream != STDIO_RELAY_ERR || !c->terminal;
+}
+
+static int make_fifo(struct proxy *p, int stream, struct err *err)
+{
+	char *path = p->fifos[stream];
+	int n;
+
+	n = snprintf(path, FIFO_PATH_MAX, "%s/%s-%s", p->config->io_dir, p->config->exec_id ? p->config->exec_id : "init",
+		     stream_names[stream]);
+	if (n < 0 || n >= FIFO_PATH_MAX) {
+		path[0] = '\0';
+		return err_set(err, -ENAMETOOLONG, "FIFO path in '%s' is longer than %d bytes", p->config->io_dir,
+			       FIFO_PATH_MAX);
+	}
+	if (mkfifo(path, 0600) < 0) {
+		n = -errno;
+		err_set_errno(err, n, "make FIFO '%s'", path);
+		path[0] = '\0';
+		return n;
+	}
+	/* A FIFO's writer cannot be opened before a reader. */
+	p->fifo_fds[stream] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (p->fifo_fds[stream] >= 0 && stream == STDIO_RELAY_IN) {
+		p->input_holder = p->fifo_fds[stream];
+		p->fifo_fds[stream] = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	}
+	return p->fifo_fds[stream] < 0 ? err_set_errno(err, -errno, "open FIFO '%s'", path) : 0;
+}
+
+static int make_fifos(struct proxy *p, struct err *err)
+{
+	if (mkdir(p->config->io_dir, 0700) < 0 && errno != EEXIST)
+		return err_set_errno(err, -errno, "make folder '%s'", p->config->io_dir);
+	for (int i = 0; i < STDIO_RELAY_STREAMS; i++) {
+		int r = has_stream(p->config, i) ? make_fifo(p, i, err) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void unlink_fifos(struct proxy *p)
+{
+	for (int i = 0; i < STDIO_RELAY_STREAMS; i++) {
+		if (p->fifos[i][0])
+			unlink(p->fifos[i]);
+		p->fifos[i][0] = '\0';
+	}
+}
+
+/* ---- stdio ---- */
+
+static void on_input_ended(void *userdata)
+{
+	struct proxy *p = userdata;
+
+	client_close_input_async(p->client, p->process);
+}
+
+static void on_outputs_ended(void *userdata)
+{
+	struct proxy *p = userdata;
+
+	p->outputs_ended = true;
+}
+
+static const struct stdio_relay_ops relay_ops = { on_input_ended, on_outputs_ended };
+
+/* A pty of our own: the engine gets the master, the slave takes the place of descriptors 0 and 1. */
+static int open_console(struct proxy *p, struct err *err)
+{
+	_cleanup_close_ int master = -EBADF, slave = -EBADF;
+	char name[CONSOLE_NAME_MAX];
+	int r;
+
+	r = console_open_pty(&p->config->size, &master, &slave, name, err);
+	if (r < 0)
+		return r;
+	r = console_make_controlling(slave, err);
+	if (r < 0)
+		return r;
+	r = console_send_master(p->config->console_socket, name, master, err);
+	if (r < 0)
+		return r;
+	p->console = TAKE_FD(slave);
+	return 0;
+}
+
+static int engine_fd(const struct proxy *p, int stream)
+{
+	bool own_console = p->console >= 0 && !p->config->foreground;
+
+	return fcntl(own_console ? p->console : stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+/* The relay gets copies of stdio; the numbers 0, 1 and 2 must not keep a reader or writer of the engine's alive. */
+static int open_relay(struct proxy *p, struct err *err)
+{
+	int r = stdio_relay_create(client_loop(p->client), &relay_ops, p, &p->relay);
+
+	for (int i = 0; i < STDIO_RELAY_STREAMS && r == 0; i++) {
+		if (!has_stream(p->config, i))
+			continue;
+		r = stdio_relay_add(p->relay, i, engine_fd(p, i), TAKE_FD(p->fifo_fds[i]));
+	}
+	return r < 0 ? err_set_errno(err, r, "stdio") : 0;
+}
+
+/* ---- life ---- */
+
+static void on_gone(void *userdata)
+{
+	struct proxy *p = userdata;
+
+	p->connection_lost = true;
+	if (p->relay)
+		stdio_relay_writer_gone(p->relay);
+}
+
+static void on_ended(int error, uint32_t status, void *userdata)
+{
+	struct proxy *p = userdata;
+
+	p->ended = true;
+	p->status = error == 0 ? status : PROXY_EXIT_LOST;
+	/* The monitor knows no such process any more: nothing will close its FIFOs. */
+	if (error != 0 && p->relay)
+		stdio_relay_writer_gone(p->relay);
+}
+
+/* Have the monitor make the process. */
+static int create_process(struct proxy *p, struct err *err)
+{
+	const struct proxy_config *c = p->config;
+	struct client_stdio stdio = {
+		.in = p->fifos[STDIO_RELAY_IN],
+		.out = p->fifos[STDIO_RELAY_OUT],
+		.err = p->fifos[STDIO_RELAY_ERR],
+		.terminal = c->terminal,
+	};
+	int r;
+
+	r = c->exec_id ? client_exec(p->client, p->process, c->process, &stdio, err)
+		       : client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms, err);
+	if (r < 0)
+		return r;
+	r = client_attach(p->client, p->process, err);
+	if (r < 0)
+		return r;
+	p->attached = true;
+	return client_wait_async(p->client, p->process, on_ended, p, err);
+}
+
+/* Signals that came early: a person who wants "run" to stop. */
+static int check_interrupted(const struct proxy *p, struct err *err)
+{
+	if (p->interrupted && p->config->foreground)
+		return err_set(err, -EINTR, "interrupted by signal %d", p->interrupted);
+	return 0;
+}
+
+static struct proxy *proxy_new(const struct proxy_config *config)
+{
+	struct proxy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->config = config;
+	p->process = (struct client_process){ config->id, config->exec_id };
+	p->signal_fd = p->input_holder = p->console = p->raw.fd = -EBADF;
+	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
+		p->fifo_fds[i] = -EBADF;
+	return p;
+}
+
+static int open_steps(struct proxy *p, struct err *err)
+{
+	const struct proxy_config *c = p->config;
+	int r;
+
+	r = client_connect(c->socket, on_gone, p, &p->client, err);
+	if (r < 0)
+		return r;
+	r = watch_signals(p, err);
+	if (r < 0)
+		return r;
+	r = make_fifos(p, err);
+	if (r < 0)
+		return r;
+	r = create_process(p, err);
+	if (r < 0)
+		return r;
+	r = check_interrupted(p, err);
+	if (r < 0)
+		return r;
+	if (c->terminal && !c->foreground)
+		r = open_console(p, err);
+	else if (c->terminal)
+		r = console_raw_enter(&p->raw, err);
+	if (r < 0)
+		return r;
+	if (c->terminal && c->foreground)
+		p->console = fcntl(p->raw.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return open_relay(p, err);
+}
+
+/* The process exists but its proxy cannot serve it. */
+static void abandon(struct proxy *p)
+{
+	struct err ignored = ERR_INIT;
+
+	if (!p->attached)
+		return;
+	if (client_kill(p->client, p->process, SIGKILL, false, &ignored) == 0)
+		client_wait(p->client, p->process, CLIENT_TIMEOUT_MS, NULL, &ignored);
+	client_delete(p->client, p->process, &ignored);
+}
+
+int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err *err)
+{
+	_cleanup_(proxy_close_p) struct proxy *p = proxy_new(config);
+	int r;
+
+	if (!p)
+		return err_set_errno(err, -ENOMEM, "proxy");
+	if (config->netns_fd >= 0 && setns(config->netns_fd, CLONE_NEWNET) < 0)
+		return err_set_errno(err, -errno, "enter the network namespace");
+	r = open_steps(p, err);
+	if (r < 0) {
+		console_raw_leave(&p->raw);
+		abandon(p);
+		return r;
+	}
+	/* For an exec the monitor opens FIFOs at the start. */
+	if (!config->exec_id)
+		close(TAKE_FD(p->input_holder));
+	send_size(p);
+	stdio_relay_start(p->relay);
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+int proxy_start(struct proxy *p, struct err *err)
+{
+	int r = client_start(p->client, p->process, err);
+
+	if (r < 0) {
+		console_raw_leave(&p->raw);
+		abandon(p);
+		return r;
+	}
+	if (p->input_holder >= 0)
+		close(TAKE_FD(p->input_holder));
+	if (p->config->exec_id)
+		unlink_fifos(p);
+	send_size(p);
+	return 0;
+}
+
+int proxy_wait(struct proxy *p)
+{
+	while (!(p->outputs_ended && (p->ended || p->connection_lost))) {
+		if (loop_run_once(client_loop(p->client)) < 0)
+			break;
+	}
+	console_raw_leave(&p->raw);
+	return p->ended ? (int)(p->status & 0xff) : PROXY_EXIT_LOST;
+}
+
+int proxy_delete(struct proxy *p, struct err *err)
+{
+	p->attached = false;
+	return p->connection_lost ? 0 : client_delete(p->client, p->process, err);
+}
+
+void proxy_close(struct proxy *p)
+{
+	if (!p)
+		return;
+	console_raw_leave(&p->raw);
+	stdio_relay_destroy(TAKE_PTR(p->relay));
+	loop_source_destroy(p->signals);
+	client_destroy(p->client);
+	if (p->config->exec_id || !p->attached)
+		unlink_fifos(p);
+	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
+		if (p->fifo_fds[i] >= 0)
+			close(p->fifo_fds[i]);
+	if (p->signal_fd >= 0)
+		close(p->signal_fd);
+	if (p->input_holder >= 0)
+		close(p->input_holder);
+	if (p->console >= 0)
+		close(p->console);
+	free(p);
+}
+
+/* ---- in a child ---- */
+
+/* What the child tells: the code, then its reason. */
+struct proxy_report {
+	int code; /* 0 or a negative errno */
+	char text[ERR_TEXT_MAX];
+};
+
+static int report_and_close(int fd, int code, const struct err *err)
+{
+	struct proxy_report report = { .code = code };
+	int r;
+
+	snprintf(report.text, sizeof(report.text), "%s", err->text);
+	r = io_write_all(fd, &report, sizeof(report));
+	close(fd);
+	return r;
+}
+
+/*
+ * Engines leak descriptors into us, and wait for the end of pipes that they hand to the container: the child keeps none but
+ * its own. Numbers 0 to 2 become /dev/null once the relay has its copies.
+ */
+static _Noreturn void child_main(const struct proxy_config *config, int report_fd)
+{
+	const int keep[] = { report_fd, config->netns_fd };
+	struct err err = ERR_INIT;
+	struct proxy *p = NULL;
+	int r, code;
+
+	fd_close_from(STDERR_FILENO + 1, keep, config->netns_fd >= 0 ? 2 : 1);
+	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR, "proxy");
+	r = proxy_open(config, &p, &err);
+	if (config->netns_fd >= 0)
+		close(config->netns_fd);
+	if (r == 0 && config->start)
+		r = proxy_start(p, &err);
+	if (r == 0 && chdir("/") < 0)
+		r = err_set_errno(&err, -errno, "chdir to '/'");
+	if (r == 0)
+		r = fd_null_stdio();
+	/* Without a parent nobody would ever learn of us. */
+	if (report_and_close(report_fd, r, &err) < 0 && r == 0) {
+		abandon(p);
+		r = -EPIPE;
+	}
+	if (r < 0) {
+		proxy_close(p);
+		_exit(EXIT_FAILURE);
+	}
+	/* The parser's leavings came along with the fork. */
+	malloc_trim(0);
+	code = proxy_wait(p);
+	if (config->exec_id)
+		proxy_delete(p, NULL);
+	proxy_close(p);
+	_exit(code);
+}
+
+static int read_report(int fd, struct err *err)
+{
+	struct proxy_report report = { 0 };
+	ssize_t n = io_read_full(fd, &report, sizeof(report));
+
+	if (n != (ssize_t)sizeof(report))
+		return err_set(err, -EPIPE, "the proxy process died before the container was created");
+	report.text[sizeof(report.text) - 1] = '\0';
+	return report.code < 0 ? err_set(err, report.code, "%s", report.text) : 0;
+}
+
+int proxy_fork(const struct proxy_config *config, pid_t *ret_pid, struct err *err)
+{
+	int pipe_fds[2];
+	pid_t pid;
+	int r;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return err_set_errno(err, -errno, "pipe");
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		close(pipe_fds[0]);
+		child_main(config, pipe_fds[1]);
+	}
+	r = -errno;
+	close(pipe_fds[1]);
+	if (pid < 0) {
+		close(pipe_fds[0]);
+		return err_set_errno(err, r, "fork the proxy");
+	}
+	r = read_report(pipe_fds[0], err);
+	close(pipe_fds[0]);
+	if (r < 0) {
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		return r;
+	}
+	*ret_pid = pid;
+	return 0;
+}
