@@ -55,8 +55,6 @@ static const struct {
 } guest_settings[] = {
 	/* One per container; the default of 128 would be shared with the workload's root. */
 	{ "/proc/sys/fs/inotify/max_user_instances", "8192" },
-	/* The agent is the last to go. Its children set their own. */
-	{ "/proc/self/oom_score_adj", "-1000" },
 };
 
 static int guest_mount(struct err *err)

@@ -121,7 +121,7 @@ int share_mount(struct share *s, const char *tag, share_done_fn done, void *user
 		done(0, NULL, userdata);
 		return 0;
 	}
-	strcpy(s->tag, tag);
+	memcpy(s->tag, tag, strlen(tag) + 1);
 	/* Listen first, then look: a device that comes in between is not missed. */
 	rc = uevent_open(err);
 	if (rc < 0)

@@ -747,7 +747,7 @@ static void make_rootfs(const char *share)
 {
 	static const char *const folders[] = { "", "bin", "proc", "dev", "sys", "tmp", "etc" };
 	static const char *const tools[] = { "sh", "cat", "echo", "sleep", "head", "tr", "tty", "stty", "true",
-					     "seq", "hostname", "wc", "test", "ps" };
+					     "seq", "hostname", "wc", "test", "ps", "ls" };
 	_cleanup_free_ char *busybox = NULL;
 	char path[4096];
 	size_t len;

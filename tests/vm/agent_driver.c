@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent_driver - boot a guest and hold its agent to what it promises
+ *
+ * Usage: agent_driver KERNEL INITRAMFS
+ *
+ * Starts QEMU and virtiofsd by itself, without anything of ours on the host's side but ttrpc, so that a failure here
+ * is the agent's or the kernel's. Environment: QEMU, VIRTIOFSD (programs), TSC_KHZ.
+ * The console of a failed guest is printed.
+ */
+#include "tests/unit/agent_claims.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "common/path.h"
+
+#define GUEST_MEMORY "256M"
+/* Resident memory that the agent may use, KiB. */
+#define AGENT_RSS_MAX_KIB 1536
+#define EXEC_ROUNDS 20
+
+static char folder[] = "/tmp/onggi-driver-XXXXXX";
+static const char *kernel, *initramfs;
+static pid_t qemu_pid, virtiofsd_pid;
+
+static const char *program(const char *name, const char *fallback)
+{
+	const char *value = getenv(name);
+
+	return value ? value : fallback;
+}
+
+/* ---- the machine ---- */
+
+static pid_t spawn(const char *const *args, int keep)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (keep >= 0)
+		fd_set_cloexec(keep, false);
+	execvp(args[0], (char *const *)args);
+	fprintf(stderr, "%s: %s\n", args[0], strerror(errno));
+	_exit(127);
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void start_virtiofsd(const char *socket_path)
+{
+	char source[128], fd_option[32];
+	int fd = listen_at(socket_path);
+
+	snprintf(source, sizeof(source), "source=%s/share", folder);
+	snprintf(fd_option, sizeof(fd_option), "--fd=%d", fd);
+	virtiofsd_pid = spawn((const char *const[]){ program("VIRTIOFSD", "/usr/lib/qemu/virtiofsd"), fd_option, "-o",
+						     source, "-o", "log_level=err", NULL },
+			      fd);
+	close(fd);
+}
+
+static int start_qemu(const char *fs_socket)
+{
+	char agent[64], fs[256], serial[128], append[256];
+	int sockets[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	snprintf(agent, sizeof(agent), "socket,id=agent,fd=%d", sockets[1]);
+	snprintf(fs, sizeof(fs), "socket,id=fs,path=%s", fs_socket);
+	snprintf(serial, sizeof(serial), "file:%s/console", folder);
+	snprintf(append, sizeof(append), "console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=%s",
+		 program("TSC_KHZ", "2445434"));
+	qemu_pid = spawn(
+		(const char *const[]){ program("QEMU", "qemu-system-x86_64"),
+				       "-M", "microvm,pcie=on,acpi=on,memory-backend=mem",
+				       "-accel", "tcg", "-cpu", "max", "-m", GUEST_MEMORY,
+				       "-object", "memory-backend-memfd,id=mem,size=" GUEST_MEMORY ",share=on",
+				       "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+				       "-global", "virtio-mmio.force-legacy=false",
+				       "-kernel", kernel, "-initrd", initramfs, "-append", append,
+				       "-serial", serial,
+				       "-device", "virtio-serial-device",
+				       "-chardev", agent,
+				       "-device", "virtserialport,chardev=agent,name=onggi.agent",
+				       "-chardev", fs,
+				       "-device", "pcie-root-port,id=port0,chassis=1",
+				       "-device", "vhost-user-fs-pci,chardev=fs,tag=onggi,bus=port0",
+				       NULL },
+		sockets[1]);
+	close(sockets[1]);
+	fd_set_nonblock(sockets[0], true);
+	return sockets[0];
+}
+
+static int setup(void **state)
+{
+	char path[128];
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/share", folder);
+	assert_int_equal(mkdir(path, 0755), 0);
+	make_rootfs(path);
+	snprintf(path, sizeof(path), "%s/fs.sock", folder);
+	start_virtiofsd(path);
+	peer.burst_bytes = 8u << 20;
+	assert_int_equal(loop_create(&peer.loop), 0);
+	assert_int_equal(ttrpc_client_create(peer.loop, start_qemu(path), NULL, NULL, &peer.client), 0);
+	return 0;
+}
+
+static void print_console(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/console", folder);
+	if (io_read_file(AT_FDCWD, path, 1u << 20, &text, NULL) == 0 && text[0])
+		fprintf(stderr, "---- console of the guest ----\n%s\n", text);
+}
+
+static int teardown(void **state)
+{
+	int status;
+
+	print_console();
+	ttrpc_client_destroy(peer.client);
+	loop_destroy(peer.loop);
+	kill(qemu_pid, SIGKILL);
+	waitpid(qemu_pid, &status, 0);
+	kill(virtiofsd_pid, SIGKILL);
+	waitpid(virtiofsd_pid, &status, 0);
+	path_remove_tree(AT_FDCWD, folder);
+	return 0;
+}
+
+/* ---- claims about a guest ---- */
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static int configure(const char *hostname, size_t entropy_len, int64_t realtime_ns, const char *tag,
+		     Onggi__Agent__V1__ConfigureResponse **ret)
+{
+	Onggi__Agent__V1__ConfigureRequest request = ONGGI__AGENT__V1__CONFIGURE_REQUEST__INIT;
+	uint8_t entropy[600];
+
+	assert_int_equal(getrandom(entropy, entropy_len, 0), (ssize_t)entropy_len);
+	request.realtime_ns = realtime_ns;
+	request.entropy.data = entropy;
+	request.entropy.len = entropy_len;
+	request.hostname = (char *)hostname;
+	request.share_tag = (char *)tag;
+	request.log_level = 1;
+	return call("Configure", &request.base, &onggi__agent__v1__configure_response__descriptor, ret);
+}
+
+static void guest_is_configured(void **state)
+{
+	Onggi__Agent__V1__ConfigureResponse *response = NULL;
+	double begin = now_ms();
+
+	assert_status(configure("jar", 31, 1, "", NULL), TTRPC_INVALID_ARGUMENT);
+	print_message("  from start to first answer: %.0f ms\n", now_ms() - begin);
+	assert_status(configure("jar", 513, 1, "", NULL), TTRPC_INVALID_ARGUMENT);
+	assert_status(configure("", 32, 1, "", NULL), TTRPC_INVALID_ARGUMENT);
+	assert_status(configure("a b", 32, 1, "", NULL), TTRPC_INVALID_ARGUMENT);
+	assert_status(configure("jar", 32, -1, "", NULL), TTRPC_INVALID_ARGUMENT);
+	assert_status(configure("jar", 32, 1, "a,b", NULL), TTRPC_INVALID_ARGUMENT);
+	assert_call(configure("jar", 512, 1800000000000000000, "onggi", &response));
+	assert_string_equal(response->version, ONGGI_VERSION);
+	assert_true(response->memory_total_bytes > 128u << 20);
+	assert_true(response->memory_available_bytes > 64u << 20);
+	assert_true(response->memory_available_bytes < response->memory_total_bytes);
+	assert_int_equal(response->cpus, 1);
+	print_message("  kernel %s, %llu of %llu MiB available\n", response->kernel_release,
+		      (unsigned long long)response->memory_available_bytes >> 20,
+		      (unsigned long long)response->memory_total_bytes >> 20);
+	protobuf_c_message_free_unpacked(&response->base, NULL);
+	assert_call(configure("jar", 32, 1800000000000000000, "onggi", NULL));
+	assert_status(configure("jar", 32, 1800000000000000000, "other", NULL), TTRPC_FAILED_PRECONDITION);
+}
+
+/* A container in the guest's own pid namespace sees the agent as process 1. */
+static int create_in_guest_pids(const char *id, const char *script)
+{
+	Onggi__Agent__V1__CreateContainerRequest request = ONGGI__AGENT__V1__CREATE_CONTAINER_REQUEST__INIT;
+	char spec[8192], *pid;
+
+	json_spec(SH(script), false, NULL, spec, sizeof(spec));
+	pid = strstr(spec, "{\"type\":\"pid\"},");
+	assert_non_null(pid);
+	memset(pid, ' ', strlen("{\"type\":\"pid\"},"));
+	request.container_id = (char *)id;
+	request.rootfs = (char *)"/run/onggi/share/busybox";
+	request.spec.data = (uint8_t *)spec;
+	request.spec.len = strlen(spec);
+	return call("CreateContainer", &request.base, &onggi__agent__v1__create_container_response__descriptor,
+		    NULL);
+}
+
+static void agent_is_small(void **state)
+{
+	unsigned int rss = 0;
+	char buf[65536], *line;
+
+	assert_call(create_in_guest_pids("c", "cat /proc/1/status"));
+	assert_call(start("c", ""));
+	read_all("c", "", 1, buf, sizeof(buf));
+	line = strstr(buf, "VmRSS:");
+	assert_non_null(line);
+	assert_int_equal(sscanf(line, "VmRSS: %u kB", &rss), 1);
+	print_message("  agent: %u KiB resident\n", rss);
+	assert_in_range(rss, 1, AGENT_RSS_MAX_KIB);
+	remove_container("c");
+}
+
+static void agent_cannot_be_rewritten_or_looked_into(void **state)
+{
+	char buf[4096];
+
+	assert_call(create_in_guest_pids("c", "cat /proc/1/environ; ls /proc/1/fd; : > /proc/1/exe; "
+					      ": > /proc/1/root/init; echo end"));
+	assert_call(start("c", ""));
+	expect_output("c", "", 1, "end\n");
+	read_all("c", "", 2, buf, sizeof(buf));
+	assert_non_null(strstr(buf, "/proc/1/exe: Permission denied"));
+	remove_container("c");
+}
+
+static void exec_is_quick(void **state)
+{
+	double begin;
+
+	run_container("c", ARGS("/bin/sleep", "1000"));
+	begin = now_ms();
+	for (int i = 0; i < EXEC_ROUNDS; i++) {
+		run_exec("c", "x", ARGS("/bin/true"));
+		expect_end("c", "x", 0);
+		assert_call(ref("RemoveProcess", "c", "x"));
+	}
+	print_message("  exec of true: %.1f ms\n", (now_ms() - begin) / EXEC_ROUNDS);
+	remove_container("c");
+}
+
+static void output_is_fast(void **state)
+{
+	double begin = now_ms();
+
+	peer.burst_bytes = 64u << 20;
+	output_burst_arrives_whole(state);
+	print_message("  output: %.0f MB/s\n", (double)peer.burst_bytes / 1e3 / (now_ms() - begin));
+}
+
+static void shutdown_switches_the_machine_off(void **state)
+{
+	Onggi__Agent__V1__Empty empty = ONGGI__AGENT__V1__EMPTY__INIT;
+	double begin = now_ms();
+	int status = 0;
+
+	run_container("c", ARGS("/bin/sleep", "1000"));
+	begin = now_ms();
+	assert_call(call("Shutdown", &empty.base, EMPTY, NULL));
+	assert_int_equal(waitpid(qemu_pid, &status, 0), qemu_pid);
+	print_message("  shutdown: %.0f ms\n", now_ms() - begin);
+	assert_int_equal(status, 0);
+	/* For the teardown, which kills what is left. */
+	qemu_pid = fork();
+	if (qemu_pid == 0)
+		_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(guest_is_configured),
+		AGENT_CLAIMS,
+		cmocka_unit_test(memory_limit_is_reported_as_oom),
+		cmocka_unit_test(agent_cannot_be_rewritten_or_looked_into),
+		cmocka_unit_test(exec_is_quick),
+		cmocka_unit_test(output_is_fast),
+		cmocka_unit_test(agent_is_small),
+		cmocka_unit_test(shutdown_switches_the_machine_off),
+	};
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: %s KERNEL INITRAMFS\n", argv[0]);
+		return 2;
+	}
+	kernel = argv[1];
+	initramfs = argv[2];
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
