@@ -12,11 +12,12 @@ static const struct oci_member hook_members[] = {
 	{},
 };
 
-#define HOOKS(k, kind)                                                                           \
-	{                                                                                        \
+#define HOOKS(k, kind)                                                                             \
+	{                                                                                          \
 		.key = (k), .put = oci_put_list, .offset = offsetof(struct oci_spec, hooks[kind]), \
-		.size = sizeof(struct oci_hook), .count = offsetof(struct oci_spec, n_hooks[kind]), \
-		.members = hook_members, .max = OCI_LIST_MAX                                     \
+		.size = sizeof(struct oci_hook),                                                   \
+		.count = offsetof(struct oci_spec, n_hooks[kind]), .members = hook_members,        \
+		.max = OCI_LIST_MAX                                                                \
 	}
 
 const struct oci_member oci_hooks_members[] = {

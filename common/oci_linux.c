@@ -39,16 +39,19 @@ static int place_namespace(struct oci_parse *p, struct oci_spec *spec, const cha
 		if (strcmp(text->type, oci_namespace_name((enum oci_namespace)ns)))
 			continue;
 		if (spec->namespaces[ns].present)
-			return oci_refuse(p, -EINVAL, name.text, "malformed spec file: duplicated namespace '%s'",
+			return oci_refuse(p, -EINVAL, name.text,
+					  "malformed spec file: duplicated namespace '%s'",
 					  text->type);
 		spec->namespaces[ns].present = true;
 		spec->namespaces[ns].path = TAKE_PTR(text->path);
 		return 0;
 	}
-	return oci_refuse(p, -EINVAL, name.text, "namespace '%s' does not exist", oci_show(text->type).text);
+	return oci_refuse(p, -EINVAL, name.text, "namespace '%s' does not exist",
+			  oci_show(text->type).text);
 }
 
-static int add_namespace(struct oci_parse *p, const struct json *element, const char *path, void *base)
+static int add_namespace(struct oci_parse *p, const struct json *element, const char *path,
+			 void *base)
 {
 	struct namespace_text text = { .type = NULL };
 	int r;
@@ -95,14 +98,14 @@ static int put_device_type(struct oci_parse *p, const struct json *obj, const ch
 	if (r <= 0)
 		return r;
 	if (!*s || !strchr("bcpu", s[0]) || s[1])
-		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text, "invalid device type '%s'",
-				  oci_show(s).text);
+		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
+				  "invalid device type '%s'", oci_show(s).text);
 	device->type = s[0];
 	return 1;
 }
 
-static int put_mode(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		    void *base)
+static int put_mode(struct oci_parse *p, const struct json *obj, const char *path,
+		    const struct oci_member *m, void *base)
 {
 	struct oci_device *device = base;
 	int r;
@@ -118,8 +121,12 @@ static const struct oci_member device_members[] = {
 	{ .key = "type", .put = put_device_type, .flags = OCI_M_REQUIRED },
 	OCI_INT("major", struct oci_device, major, 0, MAJOR_MAX, 0),
 	OCI_INT("minor", struct oci_device, minor, 0, MINOR_MAX, 0),
-	{ .key = "fileMode", .put = put_mode, .offset = offsetof(struct oci_device, file_mode),
-	  .size = sizeof(uint32_t), .max = UINT32_MAX, .flags = OCI_M_HAS,
+	{ .key = "fileMode",
+	  .put = put_mode,
+	  .offset = offsetof(struct oci_device, file_mode),
+	  .size = sizeof(uint32_t),
+	  .max = UINT32_MAX,
+	  .flags = OCI_M_HAS,
 	  .has = offsetof(struct oci_device, has_mode) },
 	OCI_INT("uid", struct oci_device, uid, 0, ID_MAX, 0),
 	OCI_INT("gid", struct oci_device, gid, 0, ID_MAX, 0),
@@ -176,8 +183,9 @@ static int put_intel_rdt(struct oci_parse *p, const struct json *obj, const char
 {
 	if (!json_get(obj, m->key))
 		return 0;
-	return oci_refuse(p, -EOPNOTSUPP, oci_path_member(path, m->key).text,
-			  "not supported: the guest has no cache allocation of the host's processor");
+	return oci_refuse(
+		p, -EOPNOTSUPP, oci_path_member(path, m->key).text,
+		"not supported: the guest has no cache allocation of the host's processor");
 }
 
 static int put_seccomp(struct oci_parse *p, const struct json *obj, const char *path,
@@ -201,14 +209,21 @@ static int put_seccomp(struct oci_parse *p, const struct json *obj, const char *
 
 const struct oci_member oci_linux_members[] = {
 	OCI_CUSTOM("namespaces", put_namespaces, OCI_LIST_MAX),
-	OCI_LIST("uidMappings", SPEC, uid_mappings, id_mapping_members, OCI_ID_MAPPINGS_MAX, check_id_mapping),
-	OCI_LIST("gidMappings", SPEC, gid_mappings, id_mapping_members, OCI_ID_MAPPINGS_MAX, check_id_mapping),
+	OCI_LIST("uidMappings", SPEC, uid_mappings, id_mapping_members, OCI_ID_MAPPINGS_MAX,
+		 check_id_mapping),
+	OCI_LIST("gidMappings", SPEC, gid_mappings, id_mapping_members, OCI_ID_MAPPINGS_MAX,
+		 check_id_mapping),
 	OCI_LIST("devices", SPEC, devices, device_members, OCI_LIST_MAX, NULL),
 	OCI_STRING("cgroupsPath", SPEC, cgroups_path, 0),
-	OCI_OBJECT("resources", offsetof(SPEC, resources), oci_resources_members, 0, oci_resources_check),
+	OCI_OBJECT("resources", offsetof(SPEC, resources), oci_resources_members, 0,
+		   oci_resources_check),
 	OCI_NAME("rootfsPropagation", SPEC, rootfs_propagation, oci_propagation_names, 0),
-	{ .key = "seccomp", .put = put_seccomp, .offset = offsetof(SPEC, seccomp),
-	  .members = oci_seccomp_members, .check = oci_seccomp_check, .flags = OCI_M_HAS,
+	{ .key = "seccomp",
+	  .put = put_seccomp,
+	  .offset = offsetof(SPEC, seccomp),
+	  .members = oci_seccomp_members,
+	  .check = oci_seccomp_check,
+	  .flags = OCI_M_HAS,
 	  .has = offsetof(SPEC, has_seccomp) },
 	OCI_PAIRS("sysctl", SPEC, sysctl),
 	OCI_STRV("maskedPaths", SPEC, masked_paths, OCI_LIST_MAX, OCI_M_ABSOLUTE),
@@ -231,9 +246,11 @@ static int check_uts(struct oci_parse *p, struct oci_spec *spec)
 			continue;
 		if (!spec->namespaces[OCI_NS_UTS].present)
 			return oci_refuse(p, -EINVAL, names[i].field,
-					  "unable to set %s without a private UTS namespace", names[i].field);
+					  "unable to set %s without a private UTS namespace",
+					  names[i].field);
 		if (strlen(names[i].value) > UTS_NAME_MAX)
-			return oci_refuse(p, -EINVAL, names[i].field, "longer than %u bytes", UTS_NAME_MAX);
+			return oci_refuse(p, -EINVAL, names[i].field, "longer than %u bytes",
+					  UTS_NAME_MAX);
 	}
 	return 0;
 }
@@ -277,7 +294,8 @@ static int check_time_namespace(struct oci_parse *p, struct oci_spec *spec)
 int oci_linux_check(struct oci_parse *p, struct oci_spec *spec)
 {
 	static int (*const checks[])(struct oci_parse *, struct oci_spec *) = {
-		check_uts, check_paths, check_user_namespace, check_time_namespace, oci_sysctl_check,
+		check_uts,	  check_paths, check_user_namespace, check_time_namespace,
+		oci_sysctl_check,
 	};
 	int r;
 

@@ -20,12 +20,12 @@
 #define DATA_MAX 4096u
 
 enum option_kind {
-	SET,       /* bits of mount(2) */
+	SET, /* bits of mount(2) */
 	CLEAR,
 	PROPAGATE, /* a call of its own */
 	REC_SET,   /* attributes of mount_setattr(2) */
 	REC_CLEAR,
-	REC_TIME,  /* the field MOUNT_ATTR__ATIME gets this value */
+	REC_TIME, /* the field MOUNT_ATTR__ATIME gets this value */
 	COPY_UP,
 	NOTHING,
 };
@@ -37,66 +37,66 @@ struct option {
 };
 
 /* Sorted by name in C order: it is searched by halves. */
-#define OPTIONS(X)                                          \
-	X("async", CLEAR, MS_SYNCHRONOUS)                   \
-	X("atime", CLEAR, MS_NOATIME)                       \
-	X("bind", SET, MS_BIND)                             \
-	X("defaults", NOTHING, 0)                           \
-	X("dev", CLEAR, MS_NODEV)                           \
-	X("diratime", CLEAR, MS_NODIRATIME)                 \
-	X("dirsync", SET, MS_DIRSYNC)                       \
-	X("exec", CLEAR, MS_NOEXEC)                         \
-	X("iversion", SET, MS_I_VERSION)                    \
-	X("lazytime", SET, MS_LAZYTIME)                     \
-	X("loud", CLEAR, MS_SILENT)                         \
-	X("mand", SET, MS_MANDLOCK)                         \
-	X("noatime", SET, MS_NOATIME)                       \
-	X("nodev", SET, MS_NODEV)                           \
-	X("nodiratime", SET, MS_NODIRATIME)                 \
-	X("noexec", SET, MS_NOEXEC)                         \
-	X("noiversion", CLEAR, MS_I_VERSION)                \
-	X("nolazytime", CLEAR, MS_LAZYTIME)                 \
-	X("nomand", CLEAR, MS_MANDLOCK)                     \
-	X("norelatime", CLEAR, MS_RELATIME)                 \
-	X("nostrictatime", CLEAR, MS_STRICTATIME)           \
-	X("nosuid", SET, MS_NOSUID)                         \
-	X("nosymfollow", SET, MS_NOSYMFOLLOW)               \
-	X("private", PROPAGATE, MS_PRIVATE)                 \
-	X("ratime", REC_CLEAR, MOUNT_ATTR_NOATIME)          \
-	X("rbind", SET, MS_BIND | MS_REC)                   \
-	X("rdev", REC_CLEAR, MOUNT_ATTR_NODEV)              \
-	X("rdiratime", REC_CLEAR, MOUNT_ATTR_NODIRATIME)    \
-	X("relatime", SET, MS_RELATIME)                     \
-	X("remount", SET, MS_REMOUNT)                       \
-	X("rexec", REC_CLEAR, MOUNT_ATTR_NOEXEC)            \
-	X("rnoatime", REC_TIME, MOUNT_ATTR_NOATIME)         \
-	X("rnodev", REC_SET, MOUNT_ATTR_NODEV)              \
-	X("rnodiratime", REC_SET, MOUNT_ATTR_NODIRATIME)    \
-	X("rnoexec", REC_SET, MOUNT_ATTR_NOEXEC)            \
-	X("rnorelatime", NOTHING, 0)                        \
+#define OPTIONS(X)                                             \
+	X("async", CLEAR, MS_SYNCHRONOUS)                      \
+	X("atime", CLEAR, MS_NOATIME)                          \
+	X("bind", SET, MS_BIND)                                \
+	X("defaults", NOTHING, 0)                              \
+	X("dev", CLEAR, MS_NODEV)                              \
+	X("diratime", CLEAR, MS_NODIRATIME)                    \
+	X("dirsync", SET, MS_DIRSYNC)                          \
+	X("exec", CLEAR, MS_NOEXEC)                            \
+	X("iversion", SET, MS_I_VERSION)                       \
+	X("lazytime", SET, MS_LAZYTIME)                        \
+	X("loud", CLEAR, MS_SILENT)                            \
+	X("mand", SET, MS_MANDLOCK)                            \
+	X("noatime", SET, MS_NOATIME)                          \
+	X("nodev", SET, MS_NODEV)                              \
+	X("nodiratime", SET, MS_NODIRATIME)                    \
+	X("noexec", SET, MS_NOEXEC)                            \
+	X("noiversion", CLEAR, MS_I_VERSION)                   \
+	X("nolazytime", CLEAR, MS_LAZYTIME)                    \
+	X("nomand", CLEAR, MS_MANDLOCK)                        \
+	X("norelatime", CLEAR, MS_RELATIME)                    \
+	X("nostrictatime", CLEAR, MS_STRICTATIME)              \
+	X("nosuid", SET, MS_NOSUID)                            \
+	X("nosymfollow", SET, MS_NOSYMFOLLOW)                  \
+	X("private", PROPAGATE, MS_PRIVATE)                    \
+	X("ratime", REC_CLEAR, MOUNT_ATTR_NOATIME)             \
+	X("rbind", SET, MS_BIND | MS_REC)                      \
+	X("rdev", REC_CLEAR, MOUNT_ATTR_NODEV)                 \
+	X("rdiratime", REC_CLEAR, MOUNT_ATTR_NODIRATIME)       \
+	X("relatime", SET, MS_RELATIME)                        \
+	X("remount", SET, MS_REMOUNT)                          \
+	X("rexec", REC_CLEAR, MOUNT_ATTR_NOEXEC)               \
+	X("rnoatime", REC_TIME, MOUNT_ATTR_NOATIME)            \
+	X("rnodev", REC_SET, MOUNT_ATTR_NODEV)                 \
+	X("rnodiratime", REC_SET, MOUNT_ATTR_NODIRATIME)       \
+	X("rnoexec", REC_SET, MOUNT_ATTR_NOEXEC)               \
+	X("rnorelatime", NOTHING, 0)                           \
 	X("rnostrictatime", REC_CLEAR, MOUNT_ATTR_STRICTATIME) \
-	X("rnosuid", REC_SET, MOUNT_ATTR_NOSUID)            \
-	X("rnosymfollow", REC_SET, MOUNT_ATTR_NOSYMFOLLOW)  \
-	X("ro", SET, MS_RDONLY)                             \
-	X("rprivate", PROPAGATE, MS_PRIVATE | MS_REC)       \
-	X("rrelatime", REC_TIME, MOUNT_ATTR_RELATIME)       \
-	X("rro", REC_SET, MOUNT_ATTR_RDONLY)                \
-	X("rrw", REC_CLEAR, MOUNT_ATTR_RDONLY)              \
-	X("rshared", PROPAGATE, MS_SHARED | MS_REC)         \
-	X("rslave", PROPAGATE, MS_SLAVE | MS_REC)           \
-	X("rstrictatime", REC_TIME, MOUNT_ATTR_STRICTATIME) \
-	X("rsuid", REC_CLEAR, MOUNT_ATTR_NOSUID)            \
-	X("rsymfollow", REC_CLEAR, MOUNT_ATTR_NOSYMFOLLOW)  \
-	X("runbindable", PROPAGATE, MS_UNBINDABLE | MS_REC) \
-	X("rw", CLEAR, MS_RDONLY)                           \
-	X("shared", PROPAGATE, MS_SHARED)                   \
-	X("silent", SET, MS_SILENT)                         \
-	X("slave", PROPAGATE, MS_SLAVE)                     \
-	X("strictatime", SET, MS_STRICTATIME)               \
-	X("suid", CLEAR, MS_NOSUID)                         \
-	X("symfollow", CLEAR, MS_NOSYMFOLLOW)               \
-	X("sync", SET, MS_SYNCHRONOUS)                      \
-	X("tmpcopyup", COPY_UP, 0)                          \
+	X("rnosuid", REC_SET, MOUNT_ATTR_NOSUID)               \
+	X("rnosymfollow", REC_SET, MOUNT_ATTR_NOSYMFOLLOW)     \
+	X("ro", SET, MS_RDONLY)                                \
+	X("rprivate", PROPAGATE, MS_PRIVATE | MS_REC)          \
+	X("rrelatime", REC_TIME, MOUNT_ATTR_RELATIME)          \
+	X("rro", REC_SET, MOUNT_ATTR_RDONLY)                   \
+	X("rrw", REC_CLEAR, MOUNT_ATTR_RDONLY)                 \
+	X("rshared", PROPAGATE, MS_SHARED | MS_REC)            \
+	X("rslave", PROPAGATE, MS_SLAVE | MS_REC)              \
+	X("rstrictatime", REC_TIME, MOUNT_ATTR_STRICTATIME)    \
+	X("rsuid", REC_CLEAR, MOUNT_ATTR_NOSUID)               \
+	X("rsymfollow", REC_CLEAR, MOUNT_ATTR_NOSYMFOLLOW)     \
+	X("runbindable", PROPAGATE, MS_UNBINDABLE | MS_REC)    \
+	X("rw", CLEAR, MS_RDONLY)                              \
+	X("shared", PROPAGATE, MS_SHARED)                      \
+	X("silent", SET, MS_SILENT)                            \
+	X("slave", PROPAGATE, MS_SLAVE)                        \
+	X("strictatime", SET, MS_STRICTATIME)                  \
+	X("suid", CLEAR, MS_NOSUID)                            \
+	X("symfollow", CLEAR, MS_NOSYMFOLLOW)                  \
+	X("sync", SET, MS_SYNCHRONOUS)                         \
+	X("tmpcopyup", COPY_UP, 0)                             \
 	X("unbindable", PROPAGATE, MS_UNBINDABLE)
 
 static const struct option options[] = {
@@ -113,7 +113,8 @@ static const char *const option_names[] = {
 };
 
 const char *const oci_propagation_names[] = {
-	"private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable", NULL,
+	"private", "rprivate",	 "shared",	"rshared", "slave",
+	"rslave",  "unbindable", "runbindable", NULL,
 };
 
 const char *const *oci_mount_option_names(void)
@@ -126,10 +127,12 @@ static int compare_option(const void *key, const void *row)
 	return strcmp(key, ((const struct option *)row)->name);
 }
 
-static int add_propagation(struct oci_parse *p, struct oci_mount *mount, const char *path, unsigned long flags)
+static int add_propagation(struct oci_parse *p, struct oci_mount *mount, const char *path,
+			   unsigned long flags)
 {
 	if (mount->n_propagation == OCI_PROPAGATION_MAX)
-		return oci_refuse(p, -E2BIG, path, "more than %u propagation options", OCI_PROPAGATION_MAX);
+		return oci_refuse(p, -E2BIG, path, "more than %u propagation options",
+				  OCI_PROPAGATION_MAX);
 	mount->propagation[mount->n_propagation++] = flags;
 	return 0;
 }
@@ -184,20 +187,23 @@ static int add_data(struct oci_parse *p, struct oci_mount *mount, const char *te
 
 	if (!*text)
 		return 0;
-	if (asprintf(&longer, "%s%s%s", mount->data ? mount->data : "", mount->data ? "," : "", text) < 0)
+	if (asprintf(&longer, "%s%s%s", mount->data ? mount->data : "", mount->data ? "," : "",
+		     text) < 0)
 		return oci_no_memory(p);
 	free(mount->data);
 	mount->data = longer;
 	return 0;
 }
 
-static int parse_option(struct oci_parse *p, struct oci_mount *mount, const char *path, const char *text)
+static int parse_option(struct oci_parse *p, struct oci_mount *mount, const char *path,
+			const char *text)
 {
 	const struct option *option;
 	int r;
 
 	if (!strcmp(text, "idmap") || !strcmp(text, "ridmap"))
-		return oci_refuse(p, -EOPNOTSUPP, path, "'%s' is not supported: no id-mapped mounts", text);
+		return oci_refuse(p, -EOPNOTSUPP, path,
+				  "'%s' is not supported: no id-mapped mounts", text);
 	option = bsearch(text, options, ARRAY_SIZE(options), sizeof(*options), compare_option);
 	if (option)
 		return apply_option(p, mount, path, option);
@@ -206,7 +212,8 @@ static int parse_option(struct oci_parse *p, struct oci_mount *mount, const char
 		return r;
 	/* Checked as it grows, so that many options cost no more than the page does. */
 	if (mount->data && strlen(mount->data) >= DATA_MAX)
-		return oci_refuse(p, -E2BIG, path, "data for the file system exceeds %u bytes", DATA_MAX - 1);
+		return oci_refuse(p, -E2BIG, path, "data for the file system exceeds %u bytes",
+				  DATA_MAX - 1);
 	return 0;
 }
 
@@ -265,7 +272,9 @@ const struct oci_member oci_mount_members[] = {
 	OCI_STRING("destination", struct oci_mount, destination, OCI_M_REQUIRED),
 	OCI_STRING("type", struct oci_mount, type, 0),
 	OCI_STRING("source", struct oci_mount, source, 0),
-	{ .key = "options", .put = put_options, .offset = offsetof(struct oci_mount, options),
+	{ .key = "options",
+	  .put = put_options,
+	  .offset = offsetof(struct oci_mount, options),
 	  .max = OCI_LIST_MAX },
 	OCI_CUSTOM("uidMappings", put_mappings, 0),
 	OCI_CUSTOM("gidMappings", put_mappings, 0),
@@ -283,7 +292,8 @@ int oci_mount_check(struct oci_parse *p, void *base, const char *path)
 	if (mount->is_bind && !mount->source && !(mount->flags & MS_REMOUNT))
 		return oci_refuse(p, -EINVAL, oci_path_member(path, "source").text,
 				  "required for a bind mount, but missing");
-	if (!mount->type && !mount->is_bind && !(mount->flags & MS_REMOUNT) && !mount->n_propagation)
+	if (!mount->type && !mount->is_bind && !(mount->flags & MS_REMOUNT) &&
+	    !mount->n_propagation)
 		return oci_refuse(p, -EINVAL, oci_path_member(path, "type").text,
 				  "required unless the options ask for a bind mount, but missing");
 	return 0;

@@ -53,15 +53,11 @@ struct oci_path oci_path_index(const char *path, size_t i)
 struct oci_shown oci_show(const char *s)
 {
 	struct oci_shown ret;
-	size_t i;
+	size_t n = strnlen(s, sizeof(ret.text) - sizeof("..."));
 
-	for (i = 0; s[i] && i < sizeof(ret.text) - 4; i++)
+	for (size_t i = 0; i < n; i++)
 		ret.text[i] = is_control((unsigned char)s[i]) ? '?' : s[i];
-	if (s[i]) {
-		memcpy(ret.text + i, "...", 3);
-		i += 3;
-	}
-	ret.text[i] = '\0';
+	snprintf(ret.text + n, sizeof(ret.text) - n, "%s", s[n] ? "..." : "");
 	return ret;
 }
 
@@ -156,10 +152,12 @@ int oci_parse_members(struct oci_parse *p, const struct json *obj, const char *p
 	return json_foreach(obj, note_unknown, &walk);
 }
 
-static int check_string(struct oci_parse *p, const char *path, const struct oci_member *m, const char *s)
+static int check_string(struct oci_parse *p, const char *path, const struct oci_member *m,
+			const char *s)
 {
 	if ((m->flags & OCI_M_ABSOLUTE) && s[0] != '/')
-		return oci_refuse(p, -EINVAL, path, "must be an absolute path, got '%s'", oci_show(s).text);
+		return oci_refuse(p, -EINVAL, path, "must be an absolute path, got '%s'",
+				  oci_show(s).text);
 	return 0;
 }
 
@@ -175,9 +173,10 @@ int oci_put_string(struct oci_parse *p, const struct json *obj, const char *path
 	if (r <= 0)
 		return r;
 	name = oci_path_member(path, m->key);
+	if (!*s && !(m->flags & OCI_M_REQUIRED))
+		return 0;
 	if (!*s)
-		return m->flags & OCI_M_REQUIRED ?
-			oci_refuse(p, -EINVAL, name.text, "must not be empty") : 0;
+		return oci_refuse(p, -EINVAL, name.text, "must not be empty");
 	r = check_string(p, name.text, m, s);
 	if (r < 0)
 		return r;
@@ -185,8 +184,8 @@ int oci_put_string(struct oci_parse *p, const struct json *obj, const char *path
 	return *dest ? 1 : oci_no_memory(p);
 }
 
-int oci_put_name(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base)
+int oci_put_name(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base)
 {
 	const char *s;
 	int r;
@@ -196,19 +195,19 @@ int oci_put_name(struct oci_parse *p, const struct json *obj, const char *path, 
 		return r;
 	s = *(char **)at(base, m->offset);
 	if (oci_name_index(m->names, s) < 0)
-		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text, "'%s' is not supported",
-				  oci_show(s).text);
+		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
+				  "'%s' is not supported", oci_show(s).text);
 	return 1;
 }
 
-int oci_put_bool(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base)
+int oci_put_bool(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base)
 {
 	return json_member_bool(obj, path, m->key, at(base, m->offset), p->err);
 }
 
-int oci_put_int(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		void *base)
+int oci_put_int(struct oci_parse *p, const struct json *obj, const char *path,
+		const struct oci_member *m, void *base)
 {
 	void *dest = at(base, m->offset);
 	int64_t n = 0;
@@ -232,14 +231,14 @@ int oci_put_int(struct oci_parse *p, const struct json *obj, const char *path, c
 	return 1;
 }
 
-int oci_put_u64(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		void *base)
+int oci_put_u64(struct oci_parse *p, const struct json *obj, const char *path,
+		const struct oci_member *m, void *base)
 {
 	return json_member_uint(obj, path, m->key, UINT64_MAX, at(base, m->offset), p->err);
 }
 
-int oci_put_strv(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base)
+int oci_put_strv(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base)
 {
 	char ***dest = at(base, m->offset);
 	struct oci_path name;
@@ -291,8 +290,8 @@ int oci_each_element(struct oci_parse *p, const struct json *obj, const char *pa
 	return 1;
 }
 
-int oci_put_list(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base)
+int oci_put_list(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base)
 {
 	struct oci_path name = oci_path_member(path, m->key), item;
 	size_t *count = at(base, m->count);
@@ -359,8 +358,8 @@ static int add_pair(const char *key, struct json *value, void *userdata)
 	return pair->key && pair->value ? 0 : oci_no_memory(w->p);
 }
 
-int oci_put_pairs(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		  void *base)
+int oci_put_pairs(struct oci_parse *p, const struct json *obj, const char *path,
+		  const struct oci_member *m, void *base)
 {
 	struct oci_path name = oci_path_member(path, m->key);
 	struct oci_string_pair **dest = at(base, m->offset);

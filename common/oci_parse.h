@@ -41,7 +41,7 @@ struct oci_shown {
 enum {
 	OCI_M_REQUIRED = 1 << 0, /* absent, null or an empty string is refused */
 	OCI_M_ABSOLUTE = 1 << 1, /* string or each string of a vector begins with "/" */
-	OCI_M_HAS = 1 << 2,      /* set the bool at "has" when the member is there */
+	OCI_M_HAS = 1 << 2,	 /* set the bool at "has" when the member is there */
 };
 
 struct oci_member;
@@ -55,75 +55,89 @@ typedef int (*oci_put_fn)(struct oci_parse *p, const struct json *obj, const cha
 /* A last look at a structure whose members are read. 0 or a negative errno. */
 typedef int (*oci_check_fn)(struct oci_parse *p, void *base, const char *path);
 /* One element of an array. 0 or a negative errno. */
-typedef int (*oci_element_fn)(struct oci_parse *p, const struct json *element, const char *path, void *base);
+typedef int (*oci_element_fn)(struct oci_parse *p, const struct json *element, const char *path,
+			      void *base);
 
 struct oci_member {
 	const char *key; /* NULL ends a table */
 	oci_put_fn put;
-	size_t offset;                    /* of the value in the structure */
-	size_t size;                      /* bytes of a number, or of one element of a list */
-	size_t count;                     /* lists: offset of the size_t that counts the elements */
-	size_t has;                       /* OCI_M_HAS: offset of the bool */
-	unsigned int flags;               /* OCI_M_* */
-	int64_t min, max;                 /* numbers: range; lists, vectors and maps: entries at most */
+	size_t offset;	    /* of the value in the structure */
+	size_t size;	    /* bytes of a number, or of one element of a list */
+	size_t count;	    /* lists: offset of the size_t that counts the elements */
+	size_t has;	    /* OCI_M_HAS: offset of the bool */
+	unsigned int flags; /* OCI_M_* */
+	int64_t min, max;   /* numbers: range; lists, vectors and maps: entries at most */
 	const struct oci_member *members; /* objects and lists of objects */
-	oci_check_fn check;               /* objects and lists of objects: after each; NULL: none */
-	const char *const *names;         /* names: the allowed ones, NULL-terminated */
+	oci_check_fn check;		  /* objects and lists of objects: after each; NULL: none */
+	const char *const *names;	  /* names: the allowed ones, NULL-terminated */
 };
 
 #define OCI_SIZEOF(type, field) sizeof(((type *)0)->field)
 
 /* Rows of the tables. */
-#define OCI_STRING(k, type, field, fl) \
-	{ .key = (k), .put = oci_put_string, .offset = offsetof(type, field), .flags = (fl) }
-#define OCI_BOOL(k, type, field) { .key = (k), .put = oci_put_bool, .offset = offsetof(type, field) }
-#define OCI_INT(k, type, field, lo, hi, fl)                                                     \
-	{                                                                                       \
-		.key = (k), .put = oci_put_int, .offset = offsetof(type, field),                \
-		.size = OCI_SIZEOF(type, field), .min = (lo), .max = (hi), .flags = (fl)        \
+#define OCI_STRING(k, type, field, fl)                                                            \
+	{                                                                                         \
+		.key = (k), .put = oci_put_string, .offset = offsetof(type, field), .flags = (fl) \
 	}
-#define OCI_INT_HAS(k, type, field, lo, hi)                                                     \
-	{                                                                                       \
-		.key = (k), .put = oci_put_int, .offset = offsetof(type, field),                \
-		.size = OCI_SIZEOF(type, field), .min = (lo), .max = (hi), .flags = OCI_M_HAS,  \
-		.has = offsetof(type, has_##field)                                              \
+#define OCI_BOOL(k, type, field)                                                 \
+	{                                                                        \
+		.key = (k), .put = oci_put_bool, .offset = offsetof(type, field) \
 	}
-#define OCI_U64(k, type, field, fl) \
-	{ .key = (k), .put = oci_put_u64, .offset = offsetof(type, field), .flags = (fl) }
-#define OCI_U64_HAS(k, type, field)                                                    \
-	{                                                                              \
-		.key = (k), .put = oci_put_u64, .offset = offsetof(type, field),       \
-		.flags = OCI_M_HAS, .has = offsetof(type, has_##field)                 \
+#define OCI_INT(k, type, field, lo, hi, fl)                                              \
+	{                                                                                \
+		.key = (k), .put = oci_put_int, .offset = offsetof(type, field),         \
+		.size = OCI_SIZEOF(type, field), .min = (lo), .max = (hi), .flags = (fl) \
 	}
-#define OCI_STRV(k, type, field, most, fl)                                                      \
-	{                                                                                       \
+#define OCI_INT_HAS(k, type, field, lo, hi)                                                    \
+	{                                                                                      \
+		.key = (k), .put = oci_put_int, .offset = offsetof(type, field),               \
+		.size = OCI_SIZEOF(type, field), .min = (lo), .max = (hi), .flags = OCI_M_HAS, \
+		.has = offsetof(type, has_##field)                                             \
+	}
+#define OCI_U64(k, type, field, fl)                                                            \
+	{                                                                                      \
+		.key = (k), .put = oci_put_u64, .offset = offsetof(type, field), .flags = (fl) \
+	}
+#define OCI_U64_HAS(k, type, field)                                              \
+	{                                                                        \
+		.key = (k), .put = oci_put_u64, .offset = offsetof(type, field), \
+		.flags = OCI_M_HAS, .has = offsetof(type, has_##field)           \
+	}
+#define OCI_STRV(k, type, field, most, fl)                                                       \
+	{                                                                                        \
 		.key = (k), .put = oci_put_strv, .offset = offsetof(type, field), .max = (most), \
-		.flags = (fl)                                                                   \
+		.flags = (fl)                                                                    \
 	}
-#define OCI_NAME(k, type, field, table, fl)                                                 \
-	{                                                                                   \
-		.key = (k), .put = oci_put_name, .offset = offsetof(type, field),           \
-		.names = (table), .flags = (fl)                                             \
+#define OCI_NAME(k, type, field, table, fl)                                       \
+	{                                                                         \
+		.key = (k), .put = oci_put_name, .offset = offsetof(type, field), \
+		.names = (table), .flags = (fl)                                   \
 	}
-#define OCI_OBJECT(k, off, table, fl, chk)                                                  \
-	{                                                                                   \
-		.key = (k), .put = oci_put_object, .offset = (off), .members = (table),     \
-		.flags = (fl), .check = (chk)                                               \
+#define OCI_OBJECT(k, off, table, fl, chk)                                              \
+	{                                                                               \
+		.key = (k), .put = oci_put_object, .offset = (off), .members = (table), \
+		.flags = (fl), .check = (chk)                                           \
 	}
-#define OCI_LIST(k, type, field, table, most, chk)                                              \
-	{                                                                                       \
-		.key = (k), .put = oci_put_list, .offset = offsetof(type, field),               \
-		.size = sizeof(*((type *)0)->field), .count = offsetof(type, n_##field),        \
-		.members = (table), .max = (most), .check = (chk)                               \
+#define OCI_LIST(k, type, field, table, most, chk)                                       \
+	{                                                                                \
+		.key = (k), .put = oci_put_list, .offset = offsetof(type, field),        \
+		.size = sizeof(*((type *)0)->field), .count = offsetof(type, n_##field), \
+		.members = (table), .max = (most), .check = (chk)                        \
 	}
-#define OCI_PAIRS(k, type, field)                                                               \
-	{                                                                                       \
-		.key = (k), .put = oci_put_pairs, .offset = offsetof(type, field),              \
-		.count = offsetof(type, n_##field), .max = OCI_LIST_MAX                         \
+#define OCI_PAIRS(k, type, field)                                                  \
+	{                                                                          \
+		.key = (k), .put = oci_put_pairs, .offset = offsetof(type, field), \
+		.count = offsetof(type, n_##field), .max = OCI_LIST_MAX            \
 	}
 /* Known and without effect here: noted in oci_spec.ignored. */
-#define OCI_IGNORED(k) { .key = (k), .put = oci_put_ignored }
-#define OCI_CUSTOM(k, fn, most) { .key = (k), .put = (fn), .max = (most) }
+#define OCI_IGNORED(k)                             \
+	{                                          \
+		.key = (k), .put = oci_put_ignored \
+	}
+#define OCI_CUSTOM(k, fn, most)                        \
+	{                                              \
+		.key = (k), .put = (fn), .max = (most) \
+	}
 
 /*
  * Fill @base from the members of @obj.
@@ -134,23 +148,23 @@ int oci_parse_members(struct oci_parse *p, const struct json *obj, const char *p
 
 int oci_put_string(struct oci_parse *p, const struct json *obj, const char *path,
 		   const struct oci_member *m, void *base);
-int oci_put_bool(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base);
+int oci_put_bool(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base);
 /* Any width of integer but an unsigned one of 64 bits, which is oci_put_u64's. */
-int oci_put_int(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		void *base);
-int oci_put_u64(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		void *base);
-int oci_put_strv(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base);
-int oci_put_name(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base);
+int oci_put_int(struct oci_parse *p, const struct json *obj, const char *path,
+		const struct oci_member *m, void *base);
+int oci_put_u64(struct oci_parse *p, const struct json *obj, const char *path,
+		const struct oci_member *m, void *base);
+int oci_put_strv(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base);
+int oci_put_name(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base);
 int oci_put_object(struct oci_parse *p, const struct json *obj, const char *path,
 		   const struct oci_member *m, void *base);
-int oci_put_list(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		 void *base);
-int oci_put_pairs(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		  void *base);
+int oci_put_list(struct oci_parse *p, const struct json *obj, const char *path,
+		 const struct oci_member *m, void *base);
+int oci_put_pairs(struct oci_parse *p, const struct json *obj, const char *path,
+		  const struct oci_member *m, void *base);
 int oci_put_ignored(struct oci_parse *p, const struct json *obj, const char *path,
 		    const struct oci_member *m, void *base);
 

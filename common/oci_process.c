@@ -19,7 +19,8 @@ static int add_gid(struct oci_parse *p, const struct json *element, const char *
 	/* A value above INT64_MAX reads as clamped, so it is out of range too. */
 	n = json_is_int(element) ? json_int(element) : -1;
 	if (n < 0 || n > ID_MAX)
-		return oci_refuse(p, -EINVAL, path, "expected a group id from 0 to %lld", (long long)ID_MAX);
+		return oci_refuse(p, -EINVAL, path, "expected a group id from 0 to %lld",
+				  (long long)ID_MAX);
 	user->additional_gids[user->n_additional_gids++] = (uint32_t)n;
 	return 0;
 }
@@ -54,7 +55,8 @@ static const struct oci_member console_members[] = {
 	{},
 };
 
-static int add_capability(struct oci_parse *p, const struct json *element, const char *path, void *base)
+static int add_capability(struct oci_parse *p, const struct json *element, const char *path,
+			  void *base)
 {
 	const char *name = oci_element_string(p, element, path);
 	uint64_t *set = base;
@@ -75,10 +77,10 @@ static int put_capabilities(struct oci_parse *p, const struct json *obj, const c
 	return oci_each_element(p, obj, path, m, add_capability, (char *)base + m->offset);
 }
 
-#define CAPABILITY_SET(k, field)                                                                  \
-	{                                                                                         \
-		.key = (k), .put = put_capabilities,                                              \
-		.offset = offsetof(struct oci_capabilities, field), .max = OCI_LIST_MAX           \
+#define CAPABILITY_SET(k, field)                                                        \
+	{                                                                               \
+		.key = (k), .put = put_capabilities,                                    \
+		.offset = offsetof(struct oci_capabilities, field), .max = OCI_LIST_MAX \
 	}
 
 static const struct oci_member capability_members[] = {
@@ -108,8 +110,8 @@ static int put_rlimit_type(struct oci_parse *p, const struct json *obj, const ch
 		return r;
 	limit->resource = oci_rlimit_number(name);
 	if (limit->resource < 0)
-		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text, "wrong rlimit value: %s",
-				  oci_show(name).text);
+		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
+				  "wrong rlimit value: %s", oci_show(name).text);
 	return 1;
 }
 
@@ -132,15 +134,21 @@ static const struct oci_member rlimit_members[] = {
 
 /* By SCHED_* number; 4 was SCHED_ISO, which no kernel ever had. */
 static const char *const policy_names[] = {
-	[SCHED_NORMAL] = "SCHED_OTHER", [SCHED_FIFO] = "SCHED_FIFO", [SCHED_RR] = "SCHED_RR",
-	[SCHED_BATCH] = "SCHED_BATCH",	[4] = "SCHED_ISO",	     [SCHED_IDLE] = "SCHED_IDLE",
-	[SCHED_DEADLINE] = "SCHED_DEADLINE", NULL,
+	[SCHED_NORMAL] = "SCHED_OTHER",
+	[SCHED_FIFO] = "SCHED_FIFO",
+	[SCHED_RR] = "SCHED_RR",
+	[SCHED_BATCH] = "SCHED_BATCH",
+	[4] = "SCHED_ISO",
+	[SCHED_IDLE] = "SCHED_IDLE",
+	[SCHED_DEADLINE] = "SCHED_DEADLINE",
+	NULL,
 };
 
 /* By bit of sched_attr.sched_flags. */
 static const char *const sched_flag_names[] = {
-	"SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",	 "SCHED_FLAG_DL_OVERRUN",
-	"SCHED_FLAG_KEEP_POLICY",   "SCHED_FLAG_KEEP_PARAMS",	 "SCHED_FLAG_UTIL_CLAMP_MIN",
+	"SCHED_FLAG_RESET_ON_FORK",  "SCHED_FLAG_RECLAIM",
+	"SCHED_FLAG_DL_OVERRUN",     "SCHED_FLAG_KEEP_POLICY",
+	"SCHED_FLAG_KEEP_PARAMS",    "SCHED_FLAG_UTIL_CLAMP_MIN",
 	"SCHED_FLAG_UTIL_CLAMP_MAX", NULL,
 };
 
@@ -156,13 +164,14 @@ static int put_policy(struct oci_parse *p, const struct json *obj, const char *p
 		return r;
 	i = oci_name_index(policy_names, name);
 	if (i < 0 || i == 4)
-		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text, "'%s' is not supported",
-				  oci_show(name).text);
+		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
+				  "'%s' is not supported", oci_show(name).text);
 	scheduler->policy = (uint32_t)i;
 	return 1;
 }
 
-static int add_sched_flag(struct oci_parse *p, const struct json *element, const char *path, void *base)
+static int add_sched_flag(struct oci_parse *p, const struct json *element, const char *path,
+			  void *base)
 {
 	const char *name = oci_element_string(p, element, path);
 	struct oci_scheduler *scheduler = base;
@@ -202,7 +211,8 @@ static int check_scheduler(struct oci_parse *p, void *base, const char *path)
 	if (s->priority != 0 && s->policy != SCHED_FIFO && s->policy != SCHED_RR)
 		return oci_refuse(p, -EINVAL, path, "priority is for SCHED_FIFO and SCHED_RR only");
 	if ((s->runtime_ns || s->deadline_ns || s->period_ns) && s->policy != SCHED_DEADLINE)
-		return oci_refuse(p, -EINVAL, path, "runtime, deadline and period are for SCHED_DEADLINE only");
+		return oci_refuse(p, -EINVAL, path,
+				  "runtime, deadline and period are for SCHED_DEADLINE only");
 	return 0;
 }
 
@@ -223,8 +233,8 @@ static int put_io_class(struct oci_parse *p, const struct json *obj, const char 
 		return r;
 	i = oci_name_index(io_class_names, name);
 	if (i <= 0)
-		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text, "'%s' is not supported",
-				  oci_show(name).text);
+		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
+				  "'%s' is not supported", oci_show(name).text);
 	io->class = (uint32_t)i;
 	io->present = true;
 	return 1;
@@ -246,7 +256,8 @@ static int put_args(struct oci_parse *p, const struct json *obj, const char *pat
 	if (r <= 0)
 		return r;
 	if (!process->args[0])
-		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text, "args must not be empty");
+		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
+				  "args must not be empty");
 	if (!*process->args[0])
 		return oci_refuse(p, -EINVAL,
 				  oci_path_index(oci_path_member(path, m->key).text, 0).text,
@@ -254,8 +265,8 @@ static int put_args(struct oci_parse *p, const struct json *obj, const char *pat
 	return 1;
 }
 
-static int put_env(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		   void *base)
+static int put_env(struct oci_parse *p, const struct json *obj, const char *path,
+		   const struct oci_member *m, void *base)
 {
 	struct oci_path name = oci_path_member(path, m->key);
 	struct oci_process *process = base;
@@ -271,7 +282,8 @@ static int put_env(struct oci_parse *p, const struct json *obj, const char *path
 	for (size_t i = 0; process->env[i]; i++)
 		if (process->env[i][0] == '=' || !strchr(process->env[i], '='))
 			return oci_refuse(p, -EINVAL, oci_path_index(name.text, i).text,
-					  "expected NAME=value, got '%s'", oci_show(process->env[i]).text);
+					  "expected NAME=value, got '%s'",
+					  oci_show(process->env[i]).text);
 	return 1;
 }
 
@@ -281,17 +293,22 @@ const struct oci_member oci_process_members[] = {
 	OCI_BOOL("terminal", PROCESS, terminal),
 	OCI_OBJECT("consoleSize", 0, console_members, 0, NULL),
 	OCI_OBJECT("user", offsetof(PROCESS, user), user_members, 0, NULL),
-	{ .key = "args", .put = put_args, .offset = offsetof(PROCESS, args), .max = OCI_ARGS_MAX,
+	{ .key = "args",
+	  .put = put_args,
+	  .offset = offsetof(PROCESS, args),
+	  .max = OCI_ARGS_MAX,
 	  .flags = OCI_M_REQUIRED },
 	{ .key = "env", .put = put_env, .offset = offsetof(PROCESS, env), .max = OCI_ARGS_MAX },
 	OCI_STRING("cwd", PROCESS, cwd, OCI_M_REQUIRED | OCI_M_ABSOLUTE),
-	OCI_OBJECT("capabilities", offsetof(PROCESS, capabilities), capability_members, 0, mark_capabilities),
+	OCI_OBJECT("capabilities", offsetof(PROCESS, capabilities), capability_members, 0,
+		   mark_capabilities),
 	OCI_LIST("rlimits", PROCESS, rlimits, rlimit_members, OCI_LIST_MAX, check_rlimit),
 	OCI_BOOL("noNewPrivileges", PROCESS, no_new_privileges),
 	OCI_INT_HAS("oomScoreAdj", PROCESS, oom_score_adj, -1000, 1000),
 	OCI_STRING("apparmorProfile", PROCESS, apparmor_profile, 0),
 	OCI_STRING("selinuxLabel", PROCESS, selinux_label, 0),
-	OCI_OBJECT("scheduler", offsetof(PROCESS, scheduler), scheduler_members, 0, check_scheduler),
+	OCI_OBJECT("scheduler", offsetof(PROCESS, scheduler), scheduler_members, 0,
+		   check_scheduler),
 	OCI_OBJECT("ioPriority", offsetof(PROCESS, io_priority), io_priority_members, 0, NULL),
 	OCI_IGNORED("commandLine"),
 	{},

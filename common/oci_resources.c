@@ -51,7 +51,10 @@ static int put_cpuset(struct oci_parse *p, const struct json *obj, const char *p
 	return 1;
 }
 
-#define CPUSET(k, field) { .key = (k), .put = put_cpuset, .offset = offsetof(RESOURCES, field) }
+#define CPUSET(k, field)                                                            \
+	{                                                                           \
+		.key = (k), .put = put_cpuset, .offset = offsetof(RESOURCES, field) \
+	}
 
 static const struct oci_member cpu_members[] = {
 	OCI_U64_HAS("shares", RESOURCES, cpu_shares),
@@ -83,14 +86,15 @@ static int put_weight(struct oci_parse *p, const struct json *obj, const char *p
 	weight = *(uint16_t *)((char *)base + m->offset);
 	if (weight && weight < BLKIO_WEIGHT_MIN)
 		return oci_refuse(p, -EINVAL, oci_path_member(path, m->key).text,
-				  "expected 0 or %d to %d, got %u", BLKIO_WEIGHT_MIN, BLKIO_WEIGHT_MAX, weight);
+				  "expected 0 or %d to %d, got %u", BLKIO_WEIGHT_MIN,
+				  BLKIO_WEIGHT_MAX, weight);
 	return 1;
 }
 
-#define WEIGHT(type, field)                                                                     \
-	{                                                                                       \
-		.key = "weight", .put = put_weight, .offset = offsetof(type, field),            \
-		.size = sizeof(uint16_t), .max = BLKIO_WEIGHT_MAX                               \
+#define WEIGHT(type, field)                                                          \
+	{                                                                            \
+		.key = "weight", .put = put_weight, .offset = offsetof(type, field), \
+		.size = sizeof(uint16_t), .max = BLKIO_WEIGHT_MAX                    \
 	}
 
 static const struct oci_member io_weight_members[] = {
@@ -108,11 +112,12 @@ static const struct oci_member io_limit_members[] = {
 	{},
 };
 
-#define THROTTLE(k, kind)                                                                         \
-	{                                                                                         \
-		.key = (k), .put = oci_put_list, .offset = offsetof(RESOURCES, io_limits[kind]),  \
-		.size = sizeof(struct oci_io_limit), .count = offsetof(RESOURCES, n_io_limits[kind]), \
-		.members = io_limit_members, .max = OCI_LIST_MAX                                  \
+#define THROTTLE(k, kind)                                                                        \
+	{                                                                                        \
+		.key = (k), .put = oci_put_list, .offset = offsetof(RESOURCES, io_limits[kind]), \
+		.size = sizeof(struct oci_io_limit),                                             \
+		.count = offsetof(RESOURCES, n_io_limits[kind]), .members = io_limit_members,    \
+		.max = OCI_LIST_MAX                                                              \
 	}
 
 static const struct oci_member block_io_members[] = {
@@ -134,7 +139,8 @@ static int check_hugepage(struct oci_parse *p, void *element, const char *path)
 
 	if (!digits || !unit[0] || !strchr("KMG", unit[0]) || strcmp(unit + 1, "B"))
 		return oci_refuse(p, -EINVAL, oci_path_member(path, "pageSize").text,
-				  "expected a size such as 2MB, got '%s'", oci_show(limit->page_size).text);
+				  "expected a size such as 2MB, got '%s'",
+				  oci_show(limit->page_size).text);
 	return 0;
 }
 
@@ -189,17 +195,18 @@ static int put_access(struct oci_parse *p, const struct json *obj, const char *p
 	if (!*s)
 		return oci_refuse(p, -EINVAL, name.text, "device access cannot be empty");
 	if (s[strspn(s, "rwm")])
-		return oci_refuse(p, -EINVAL, name.text, "expected letters of 'rwm', got '%s'", oci_show(s).text);
+		return oci_refuse(p, -EINVAL, name.text, "expected letters of 'rwm', got '%s'",
+				  oci_show(s).text);
 	rule->read = strchr(s, 'r');
 	rule->write = strchr(s, 'w');
 	rule->mknod = strchr(s, 'm');
 	return 1;
 }
 
-#define RULE_NUMBER(k, most)                                                                   \
-	{                                                                                      \
+#define RULE_NUMBER(k, most)                                                                      \
+	{                                                                                         \
 		.key = #k, .put = put_rule_number, .offset = offsetof(struct oci_device_rule, k), \
-		.size = sizeof(int64_t), .min = -1, .max = (most)                              \
+		.size = sizeof(int64_t), .min = -1, .max = (most)                                 \
 	}
 
 static const struct oci_member rule_members[] = {
@@ -212,8 +219,8 @@ static const struct oci_member rule_members[] = {
 };
 
 /* RDMA devices are the host's; a limit on them would promise what no guest has. */
-static int put_rdma(struct oci_parse *p, const struct json *obj, const char *path, const struct oci_member *m,
-		    void *base)
+static int put_rdma(struct oci_parse *p, const struct json *obj, const char *path,
+		    const struct oci_member *m, void *base)
 {
 	struct oci_path name = oci_path_member(path, m->key);
 	struct json *child;
@@ -227,15 +234,16 @@ static int put_rdma(struct oci_parse *p, const struct json *obj, const char *pat
 	if (!text)
 		return oci_no_memory(p);
 	if (strcmp(text, "{}"))
-		r = oci_refuse(p, -EOPNOTSUPP, name.text, "not supported: the guest has no RDMA devices");
+		r = oci_refuse(p, -EOPNOTSUPP, name.text,
+			       "not supported: the guest has no RDMA devices");
 	free(text);
 	return r;
 }
 
 /* Files that move or kill processes, or change what kind of group this is, are no limits. */
 static const char *const unified_refused[] = {
-	"cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads",
-	"cgroup.type",	 NULL,
+	"cgroup.freeze",  "cgroup.kill", "cgroup.procs", "cgroup.subtree_control",
+	"cgroup.threads", "cgroup.type", NULL,
 };
 
 static int check_unified(struct oci_parse *p, const char *path, const struct oci_string_pair *pair)
@@ -246,13 +254,16 @@ static int check_unified(struct oci_parse *p, const char *path, const struct oci
 	if (strchr(pair->key, '/'))
 		return oci_refuse(p, -EINVAL, name.text, "must be a file name without '/'");
 	if (!dot || dot == pair->key || !dot[1] ||
-	    pair->key[strspn(pair->key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "._-")] ||
+	    pair->key[strspn(pair->key,
+			     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS
+			     "._-")] ||
 	    strstr(pair->key, ".."))
 		return oci_refuse(p, -EINVAL, name.text, "expected the form controller.parameter");
 	if (oci_name_index(unified_refused, pair->key) >= 0)
 		return oci_refuse(p, -EINVAL, name.text, "is no limit and cannot be set");
 	if (strlen(pair->value) > UNIFIED_VALUE_MAX)
-		return oci_refuse(p, -EINVAL, name.text, "value exceeds %u bytes", UNIFIED_VALUE_MAX);
+		return oci_refuse(p, -EINVAL, name.text, "value exceeds %u bytes",
+				  UNIFIED_VALUE_MAX);
 	return 0;
 }
 
@@ -281,7 +292,8 @@ static int put_unified(struct oci_parse *p, const struct json *obj, const char *
 
 		if (checked < 0) {
 			r = checked;
-		} else if (asprintf(&resources->unified[i], "%s=%s", map.pairs[i].key, map.pairs[i].value) < 0) {
+		} else if (asprintf(&resources->unified[i], "%s=%s", map.pairs[i].key,
+				    map.pairs[i].value) < 0) {
 			resources->unified[i] = NULL;
 			r = oci_no_memory(p);
 		}
@@ -308,8 +320,8 @@ int oci_resources_check(struct oci_parse *p, void *base, const char *path)
 {
 	const struct oci_resources *r = base;
 
-	if (r->has_memory_swap && r->memory_swap > 0 && r->has_memory_limit && r->memory_limit > 0 &&
-	    r->memory_swap < r->memory_limit)
+	if (r->has_memory_swap && r->memory_swap > 0 && r->has_memory_limit &&
+	    r->memory_limit > 0 && r->memory_swap < r->memory_limit)
 		return oci_refuse(p, -EINVAL, oci_path_member(path, "memory.swap").text,
 				  "memory+swap of %lld bytes is below the memory limit of %lld",
 				  (long long)r->memory_swap, (long long)r->memory_limit);

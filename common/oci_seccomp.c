@@ -15,8 +15,16 @@
 #define ACT_TRACE "SCMP_ACT_TRACE"
 
 static const char *const action_names[] = {
-	"SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP", ACT_ERRNO,
-	ACT_TRACE,	 "SCMP_ACT_ALLOW",	  "SCMP_ACT_LOG",	  ACT_NOTIFY,	   NULL,
+	"SCMP_ACT_KILL",
+	"SCMP_ACT_KILL_PROCESS",
+	"SCMP_ACT_KILL_THREAD",
+	"SCMP_ACT_TRAP",
+	ACT_ERRNO,
+	ACT_TRACE,
+	"SCMP_ACT_ALLOW",
+	"SCMP_ACT_LOG",
+	ACT_NOTIFY,
+	NULL,
 };
 
 static const char *const operator_names[] = {
@@ -25,17 +33,19 @@ static const char *const operator_names[] = {
 };
 
 static const char *const architecture_names[] = {
-	"SCMP_ARCH_X86",      "SCMP_ARCH_X86_64",      "SCMP_ARCH_X32",	    "SCMP_ARCH_ARM",
-	"SCMP_ARCH_AARCH64",  "SCMP_ARCH_MIPS",	       "SCMP_ARCH_MIPS64",  "SCMP_ARCH_MIPS64N32",
-	"SCMP_ARCH_MIPSEL",   "SCMP_ARCH_MIPSEL64",    "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",
-	"SCMP_ARCH_PPC64",    "SCMP_ARCH_PPC64LE",     "SCMP_ARCH_S390",    "SCMP_ARCH_S390X",
-	"SCMP_ARCH_PARISC",   "SCMP_ARCH_PARISC64",    "SCMP_ARCH_RISCV64", NULL,
+	"SCMP_ARCH_X86",     "SCMP_ARCH_X86_64",   "SCMP_ARCH_X32",	    "SCMP_ARCH_ARM",
+	"SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS",	   "SCMP_ARCH_MIPS64",	    "SCMP_ARCH_MIPS64N32",
+	"SCMP_ARCH_MIPSEL",  "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",
+	"SCMP_ARCH_PPC64",   "SCMP_ARCH_PPC64LE",  "SCMP_ARCH_S390",	    "SCMP_ARCH_S390X",
+	"SCMP_ARCH_PARISC",  "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64",	    NULL,
 };
 
 /* TSYNC is no longer in the specification; libseccomp sets it anyway, and runc takes it. */
 static const char *const flag_names[] = {
-	"SECCOMP_FILTER_FLAG_TSYNC",		  "SECCOMP_FILTER_FLAG_LOG",
-	"SECCOMP_FILTER_FLAG_SPEC_ALLOW",	  "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+	"SECCOMP_FILTER_FLAG_TSYNC",
+	"SECCOMP_FILTER_FLAG_LOG",
+	"SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+	"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 	NULL,
 };
 
@@ -58,10 +68,10 @@ static int put_names(struct oci_parse *p, const struct json *obj, const char *pa
 	return 1;
 }
 
-#define NAMES(k, field, table)                                                                   \
-	{                                                                                        \
-		.key = (k), .put = put_names, .offset = offsetof(struct oci_seccomp, field),     \
-		.max = OCI_LIST_MAX, .names = (table)                                            \
+#define NAMES(k, field, table)                                                               \
+	{                                                                                    \
+		.key = (k), .put = put_names, .offset = offsetof(struct oci_seccomp, field), \
+		.max = OCI_LIST_MAX, .names = (table)                                        \
 	}
 
 static const struct oci_member arg_members[] = {
@@ -85,8 +95,8 @@ static int check_errno_ret(struct oci_parse *p, const char *path, const char *ke
 			   const char *action)
 {
 	if (given && strcmp(action, ACT_ERRNO) && strcmp(action, ACT_TRACE))
-		return oci_refuse(p, -EINVAL, oci_path_member(path, key).text, "%s does not take an errno",
-				  action);
+		return oci_refuse(p, -EINVAL, oci_path_member(path, key).text,
+				  "%s does not take an errno", action);
 	return 0;
 }
 
@@ -95,7 +105,8 @@ static int check_rule(struct oci_parse *p, void *element, const char *path)
 	const struct oci_seccomp_rule *rule = element;
 
 	if (!rule->names[0])
-		return oci_refuse(p, -EINVAL, oci_path_member(path, "names").text, "must not be empty");
+		return oci_refuse(p, -EINVAL, oci_path_member(path, "names").text,
+				  "must not be empty");
 	return check_errno_ret(p, path, "errnoRet", rule->has_errno_ret, rule->action);
 }
 
@@ -105,9 +116,14 @@ const struct oci_member oci_seccomp_members[] = {
 	NAMES("architectures", architectures, architecture_names),
 	NAMES("flags", flags, flag_names),
 	OCI_STRING("listenerPath", struct oci_seccomp, listener_path, 0),
-	{ .key = "syscalls", .put = oci_put_list, .offset = offsetof(struct oci_seccomp, rules),
-	  .size = sizeof(struct oci_seccomp_rule), .count = offsetof(struct oci_seccomp, n_rules),
-	  .members = rule_members, .max = OCI_SYSCALLS_MAX, .check = check_rule },
+	{ .key = "syscalls",
+	  .put = oci_put_list,
+	  .offset = offsetof(struct oci_seccomp, rules),
+	  .size = sizeof(struct oci_seccomp_rule),
+	  .count = offsetof(struct oci_seccomp, n_rules),
+	  .members = rule_members,
+	  .max = OCI_SYSCALLS_MAX,
+	  .check = check_rule },
 	OCI_IGNORED("listenerMetadata"),
 	{},
 };

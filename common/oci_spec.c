@@ -33,7 +33,8 @@ static int put_version(struct oci_parse *p, const struct json *obj, const char *
 
 	r = oci_put_string(p, obj, path, m, base);
 	if (r > 0 && !is_version_1(spec->oci_version))
-		return oci_refuse(p, -EINVAL, m->key, "version '%s' is not supported, known are 1.0.0 to %s",
+		return oci_refuse(p, -EINVAL, m->key,
+				  "version '%s' is not supported, known are 1.0.0 to %s",
 				  oci_show(spec->oci_version).text, OCI_VERSION);
 	return r;
 }
@@ -45,11 +46,17 @@ static const struct oci_member root_members[] = {
 };
 
 static const struct oci_member spec_members[] = {
-	{ .key = "ociVersion", .put = put_version, .offset = offsetof(SPEC, oci_version),
+	{ .key = "ociVersion",
+	  .put = put_version,
+	  .offset = offsetof(SPEC, oci_version),
 	  .flags = OCI_M_REQUIRED },
 	OCI_OBJECT("root", 0, root_members, OCI_M_REQUIRED, NULL),
-	{ .key = "process", .put = oci_put_object, .offset = offsetof(SPEC, process),
-	  .members = oci_process_members, .check = oci_process_check, .flags = OCI_M_HAS,
+	{ .key = "process",
+	  .put = oci_put_object,
+	  .offset = offsetof(SPEC, process),
+	  .members = oci_process_members,
+	  .check = oci_process_check,
+	  .flags = OCI_M_HAS,
 	  .has = offsetof(SPEC, has_process) },
 	OCI_STRING("hostname", SPEC, hostname, 0),
 	OCI_STRING("domainname", SPEC, domainname, 0),
@@ -68,7 +75,8 @@ static const struct oci_member spec_members[] = {
 static int parse_text(const char *text, size_t len, struct json **ret, struct err *err)
 {
 	if (len > OCI_SPEC_BYTES_MAX)
-		return err_set(err, -EFBIG, "configuration of %zu bytes exceeds %u", len, OCI_SPEC_BYTES_MAX);
+		return err_set(err, -EFBIG, "configuration of %zu bytes exceeds %u", len,
+			       OCI_SPEC_BYTES_MAX);
 	return json_parse(text, len, ret, err);
 }
 

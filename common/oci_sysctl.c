@@ -41,12 +41,14 @@ static int check_form(struct oci_parse *p, const char *path, const char *key)
 		return oci_refuse(p, -EINVAL, path, "mixes '.' and '/' in one name");
 	if (key[strspn(key, LETTERS "./")])
 		return oci_refuse(p, -EINVAL, path, "has a character that no setting's name has");
-	if (strstr(key, "..") || strstr(key, "//") || strchr("./", key[0]) || strchr("./", key[strlen(key) - 1]))
+	if (strstr(key, "..") || strstr(key, "//") || strchr("./", key[0]) ||
+	    strchr("./", key[strlen(key) - 1]))
 		return oci_refuse(p, -EINVAL, path, "has an empty part");
 	return 0;
 }
 
-static int check_pair(struct oci_parse *p, const struct oci_spec *spec, struct oci_string_pair *pair)
+static int check_pair(struct oci_parse *p, const struct oci_spec *spec,
+		      struct oci_string_pair *pair)
 {
 	struct oci_path name = oci_path_member("linux.sysctl", pair->key);
 	int r;
@@ -55,8 +57,8 @@ static int check_pair(struct oci_parse *p, const struct oci_spec *spec, struct o
 	if (r < 0)
 		return r;
 	if (strpbrk(pair->value, "\n\r") || strlen(pair->value) > VALUE_MAX)
-		return oci_refuse(p, -EINVAL, name.text, "the value must be one line of at most %u bytes",
-				  VALUE_MAX);
+		return oci_refuse(p, -EINVAL, name.text,
+				  "the value must be one line of at most %u bytes", VALUE_MAX);
 	for (char *c = pair->key; *c; c++)
 		if (*c == '/')
 			*c = '.';
@@ -68,7 +70,8 @@ static int check_pair(struct oci_parse *p, const struct oci_spec *spec, struct o
 			continue;
 		if (spec->namespaces[namespaced[i].ns].present)
 			return 0;
-		return oci_refuse(p, -EINVAL, name.text, "is not allowed without a private %s namespace",
+		return oci_refuse(p, -EINVAL, name.text,
+				  "is not allowed without a private %s namespace",
 				  oci_namespace_name(namespaced[i].ns));
 	}
 	return oci_refuse(p, -EINVAL, name.text, "is not in a separate kernel namespace");
@@ -78,7 +81,8 @@ static int check_duplicates(struct oci_parse *p, const struct oci_spec *spec, si
 {
 	for (size_t j = 0; j < i; j++)
 		if (!strcmp(spec->sysctl[i].key, spec->sysctl[j].key))
-			return oci_refuse(p, -EINVAL, oci_path_member("linux.sysctl", spec->sysctl[i].key).text,
+			return oci_refuse(p, -EINVAL,
+					  oci_path_member("linux.sysctl", spec->sysctl[i].key).text,
 					  "is given twice, with '.' and with '/'");
 	return 0;
 }

@@ -71,7 +71,8 @@ static inline int oci_case_copy_member(const char *key, struct json *value, void
 }
 
 /* A copy of the object @from with @value at the dotted @path; NULL leaves that member out. */
-static inline struct json *oci_case_with(const struct json *from, const char *path, struct json *value)
+static inline struct json *oci_case_with(const struct json *from, const char *path,
+					 struct json *value)
 {
 	size_t len = strcspn(path, ".");
 	struct oci_case_copy copy = { .to = json_new_object(), .without = path, .len = len };
@@ -81,7 +82,8 @@ static inline struct json *oci_case_with(const struct json *from, const char *pa
 	assert_non_null(copy.to);
 	assert_non_null(key);
 	assert_int_equal(json_foreach(from, oci_case_copy_member, &copy), 0);
-	child = path[len] ? oci_case_with(json_get(from, key), path + len + 1, value) : json_ref(value);
+	child = path[len] ? oci_case_with(json_get(from, key), path + len + 1, value) :
+			    json_ref(value);
 	if (child)
 		assert_int_equal(json_set(copy.to, key, child), 0);
 	return copy.to;

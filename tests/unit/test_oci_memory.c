@@ -130,7 +130,8 @@ static long fail_each(parse_fn parse, const char *text)
 
 static void each_failed_allocation_of_a_spec_is_enomem(void **state)
 {
-	static const char *const files[] = { "pass-docker.json", "pass-podman.json", "pass-every-member.json" };
+	static const char *const files[] = { "pass-docker.json", "pass-podman.json",
+					     "pass-every-member.json" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		_cleanup_free_ char *text = oci_case_text(files[i]);

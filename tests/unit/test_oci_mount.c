@@ -84,7 +84,8 @@ static const struct expected all[] = {
 	{ "unbindable", .propagation = MS_UNBINDABLE },
 };
 
-static int parse(struct oci_mount *mount, const char *type, const char *const *options, struct err *err)
+static int parse(struct oci_mount *mount, const char *type, const char *const *options,
+		 struct err *err)
 {
 	memset(mount, 0, sizeof(*mount));
 	mount->type = (char *)type;
@@ -92,7 +93,7 @@ static int parse(struct oci_mount *mount, const char *type, const char *const *o
 	return oci_mount_parse_options(mount, "mounts[0]", err);
 }
 
-#define PARSE(mount, ...) parse(mount, NULL, (const char *const[]){ __VA_ARGS__, NULL }, NULL)
+#define PARSE(mount, ...) parse(mount, NULL, (const char *const[]) { __VA_ARGS__, NULL }, NULL)
 
 static void each_option_has_its_effect_and_no_other(void **state)
 {
@@ -101,12 +102,14 @@ static void each_option_has_its_effect_and_no_other(void **state)
 		struct oci_mount m;
 
 		assert_int_equal(PARSE(&m, e->name), 0);
-		if (m.flags != e->flags || m.cleared_flags != e->cleared || m.rec_attr_set != e->rec_set ||
-		    m.rec_attr_clr != e->rec_clr || m.is_bind != e->bind ||
-		    m.is_recursive_bind != e->recursive || m.copy_up != e->copy_up || m.data ||
-		    m.n_propagation != (e->propagation != 0) || m.propagation[0] != e->propagation)
-			fail_msg("%s: flags %lx cleared %lx set %llx clr %llx", e->name, m.flags, m.cleared_flags,
-				 (unsigned long long)m.rec_attr_set, (unsigned long long)m.rec_attr_clr);
+		if (m.flags != e->flags || m.cleared_flags != e->cleared ||
+		    m.rec_attr_set != e->rec_set || m.rec_attr_clr != e->rec_clr ||
+		    m.is_bind != e->bind || m.is_recursive_bind != e->recursive ||
+		    m.copy_up != e->copy_up || m.data || m.n_propagation != (e->propagation != 0) ||
+		    m.propagation[0] != e->propagation)
+			fail_msg("%s: flags %lx cleared %lx set %llx clr %llx", e->name, m.flags,
+				 m.cleared_flags, (unsigned long long)m.rec_attr_set,
+				 (unsigned long long)m.rec_attr_clr);
 	}
 }
 
@@ -208,10 +211,12 @@ static void ninth_propagation_option_is_refused(void **state)
 {
 	struct oci_mount m;
 
-	assert_int_equal(PARSE(&m, "private", "slave", "private", "slave", "private", "slave", "private", "slave"), 0);
+	assert_int_equal(PARSE(&m, "private", "slave", "private", "slave", "private", "slave",
+			       "private", "slave"),
+			 0);
 	assert_int_equal(m.n_propagation, OCI_PROPAGATION_MAX);
-	assert_int_equal(PARSE(&m, "private", "slave", "private", "slave", "private", "slave", "private", "slave",
-			       "shared"),
+	assert_int_equal(PARSE(&m, "private", "slave", "private", "slave", "private", "slave",
+			       "private", "slave", "shared"),
 			 -E2BIG);
 }
 

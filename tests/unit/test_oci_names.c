@@ -36,7 +36,9 @@ static void capability_names_ignore_case_and_prefix(void **state)
 
 static void capability_names_that_are_none_give_minus_1(void **state)
 {
-	static const char *const names[] = { "", "CAP_", "CAP_NET", "CAP_NET_ADMINX", "CAP_CAP_KILL", "ALL", "12" };
+	static const char *const names[] = {
+		"", "CAP_", "CAP_NET", "CAP_NET_ADMINX", "CAP_CAP_KILL", "ALL", "12"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_int_equal(oci_capability_number(names[i]), -1);
@@ -45,14 +47,14 @@ static void capability_names_that_are_none_give_minus_1(void **state)
 static void all_16_rlimits_are_known_by_their_exact_name(void **state)
 {
 	static const char *const names[RLIM_NLIMITS] = {
-		[RLIMIT_CPU] = "RLIMIT_CPU",		   [RLIMIT_FSIZE] = "RLIMIT_FSIZE",
-		[RLIMIT_DATA] = "RLIMIT_DATA",		   [RLIMIT_STACK] = "RLIMIT_STACK",
-		[RLIMIT_CORE] = "RLIMIT_CORE",		   [RLIMIT_RSS] = "RLIMIT_RSS",
-		[RLIMIT_NPROC] = "RLIMIT_NPROC",	   [RLIMIT_NOFILE] = "RLIMIT_NOFILE",
-		[RLIMIT_MEMLOCK] = "RLIMIT_MEMLOCK",	   [RLIMIT_AS] = "RLIMIT_AS",
-		[RLIMIT_LOCKS] = "RLIMIT_LOCKS",	   [RLIMIT_SIGPENDING] = "RLIMIT_SIGPENDING",
-		[RLIMIT_MSGQUEUE] = "RLIMIT_MSGQUEUE",	   [RLIMIT_NICE] = "RLIMIT_NICE",
-		[RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",	   [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
+		[RLIMIT_CPU] = "RLIMIT_CPU",	       [RLIMIT_FSIZE] = "RLIMIT_FSIZE",
+		[RLIMIT_DATA] = "RLIMIT_DATA",	       [RLIMIT_STACK] = "RLIMIT_STACK",
+		[RLIMIT_CORE] = "RLIMIT_CORE",	       [RLIMIT_RSS] = "RLIMIT_RSS",
+		[RLIMIT_NPROC] = "RLIMIT_NPROC",       [RLIMIT_NOFILE] = "RLIMIT_NOFILE",
+		[RLIMIT_MEMLOCK] = "RLIMIT_MEMLOCK",   [RLIMIT_AS] = "RLIMIT_AS",
+		[RLIMIT_LOCKS] = "RLIMIT_LOCKS",       [RLIMIT_SIGPENDING] = "RLIMIT_SIGPENDING",
+		[RLIMIT_MSGQUEUE] = "RLIMIT_MSGQUEUE", [RLIMIT_NICE] = "RLIMIT_NICE",
+		[RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",     [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
 	};
 
 	for (int i = 0; i < RLIM_NLIMITS; i++)
@@ -104,9 +106,13 @@ static void real_time_signals_count_from_either_end(void **state)
 static void signals_that_are_none_give_einval(void **state)
 {
 	static const char *const names[] = {
-		"",	   "SIG",	 "SIGFOO",   "65",	   "-1",	"1x",	     "999", "+1",
-		" 9",	   "SIGSIGTERM", "RTMIN+31", "RTMIN-1",	   "RTMAX+1",	"RTMAX-31",  "RTMIN+", "RTMIN+x",
-		"RTMIN+1x", "RTMIN+001", "SIG9",     "RTMINIMUM", "SIGTERMSIGTERMSIGTERM",
+		"",	      "SIG",	   "SIGFOO",
+		"65",	      "-1",	   "1x",
+		"999",	      "+1",	   " 9",
+		"SIGSIGTERM", "RTMIN+31",  "RTMIN-1",
+		"RTMAX+1",    "RTMAX-31",  "RTMIN+",
+		"RTMIN+x",    "RTMIN+1x",  "RTMIN+001",
+		"SIG9",	      "RTMINIMUM", "SIGTERMSIGTERMSIGTERM",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -120,10 +126,14 @@ static void namespaces_have_the_names_of_the_specification(void **state)
 		const char *name;
 		int flag;
 	} wanted[OCI_NS_COUNT] = {
-		[OCI_NS_PID] = { "pid", CLONE_NEWPID },	      [OCI_NS_NETWORK] = { "network", CLONE_NEWNET },
-		[OCI_NS_MOUNT] = { "mount", CLONE_NEWNS },    [OCI_NS_IPC] = { "ipc", CLONE_NEWIPC },
-		[OCI_NS_UTS] = { "uts", CLONE_NEWUTS },	      [OCI_NS_USER] = { "user", CLONE_NEWUSER },
-		[OCI_NS_CGROUP] = { "cgroup", CLONE_NEWCGROUP }, [OCI_NS_TIME] = { "time", 0x80 },
+		[OCI_NS_PID] = { "pid", CLONE_NEWPID },
+		[OCI_NS_NETWORK] = { "network", CLONE_NEWNET },
+		[OCI_NS_MOUNT] = { "mount", CLONE_NEWNS },
+		[OCI_NS_IPC] = { "ipc", CLONE_NEWIPC },
+		[OCI_NS_UTS] = { "uts", CLONE_NEWUTS },
+		[OCI_NS_USER] = { "user", CLONE_NEWUSER },
+		[OCI_NS_CGROUP] = { "cgroup", CLONE_NEWCGROUP },
+		[OCI_NS_TIME] = { "time", 0x80 },
 	};
 
 	for (int i = 0; i < OCI_NS_COUNT; i++) {
@@ -136,8 +146,9 @@ static void namespaces_have_the_names_of_the_specification(void **state)
 
 static void hooks_have_the_names_of_the_specification(void **state)
 {
-	static const char *const wanted[OCI_HOOK_COUNT] = { "prestart",	      "createRuntime", "createContainer",
-							    "startContainer", "poststart",     "poststop" };
+	static const char *const wanted[OCI_HOOK_COUNT] = { "prestart",	       "createRuntime",
+							    "createContainer", "startContainer",
+							    "poststart",       "poststop" };
 
 	for (int i = 0; i < OCI_HOOK_COUNT; i++)
 		assert_string_equal(oci_hook_name((enum oci_hook_kind)i), wanted[i]);

@@ -52,8 +52,8 @@ static void check_refusal(const struct json *base, const struct json *c, const c
 	assert_non_null(text);
 	r = oci_spec_parse(text, strlen(text), &spec, &err);
 	if (r != errno_of(c) || err.code != r || strcmp(err.text, message))
-		fail_msg("%s case %zu:\n  wanted %d %s\n  got    %d %s", file, i, errno_of(c), message, r,
-			 err.text);
+		fail_msg("%s case %zu:\n  wanted %d %s\n  got    %d %s", file, i, errno_of(c),
+			 message, r, err.text);
 	assert_null(spec);
 	/* The reason is for who asks; the verdict is the same without. */
 	assert_int_equal(oci_spec_parse(text, strlen(text), &spec, NULL), r);
@@ -140,7 +140,8 @@ static void spec_refuses_one_byte_over_the_bound(void **state)
 	assert_non_null(text);
 	memset(text, ' ', OCI_SPEC_BYTES_MAX + 1);
 	memcpy(text, base, strlen(base));
-	check_text(text, OCI_SPEC_BYTES_MAX + 1, -EFBIG, "configuration of 3145729 bytes exceeds 3145728");
+	check_text(text, OCI_SPEC_BYTES_MAX + 1, -EFBIG,
+		   "configuration of 3145729 bytes exceeds 3145728");
 	assert_int_equal(oci_spec_parse(text, OCI_SPEC_BYTES_MAX, &spec, NULL), 0);
 	oci_spec_free(spec);
 }
@@ -187,7 +188,8 @@ static void spec_takes_lists_up_to_their_bound_and_no_longer(void **state)
 		{ "process.capabilities.bounding", "\"CAP_KILL\"", OCI_LIST_MAX },
 		{ "mounts", "{\"destination\":\"/a\",\"type\":\"tmpfs\"}", OCI_MOUNTS_MAX },
 		{ "hooks.poststop", "{\"path\":\"/a\"}", OCI_LIST_MAX },
-		{ "linux.uidMappings", "{\"containerID\":0,\"hostID\":0,\"size\":1}", OCI_ID_MAPPINGS_MAX },
+		{ "linux.uidMappings", "{\"containerID\":0,\"hostID\":0,\"size\":1}",
+		  OCI_ID_MAPPINGS_MAX },
 		{ "linux.devices", "{\"path\":\"/d\",\"type\":\"p\"}", OCI_LIST_MAX },
 		{ "linux.maskedPaths", "\"/a\"", OCI_LIST_MAX },
 		{ "linux.resources.devices", "{\"access\":\"r\"}", OCI_LIST_MAX },
@@ -227,11 +229,14 @@ static void spec_takes_maps_up_to_their_bound_and_no_longer(void **state)
 {
 	static const struct {
 		const char *path, *prefix;
-	} maps[] = { { "annotations", "k" }, { "linux.sysctl", "net.k" }, { "linux.resources.unified", "memory.k" } };
+	} maps[] = { { "annotations", "k" },
+		     { "linux.sysctl", "net.k" },
+		     { "linux.resources.unified", "memory.k" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
 		_cleanup_json_ struct json *most = numbered_members(maps[i].prefix, OCI_LIST_MAX);
-		_cleanup_json_ struct json *over = numbered_members(maps[i].prefix, OCI_LIST_MAX + 1);
+		_cleanup_json_ struct json *over = numbered_members(maps[i].prefix,
+								    OCI_LIST_MAX + 1);
 		struct oci_spec *spec = NULL;
 		struct err err = ERR_INIT;
 
@@ -309,7 +314,8 @@ static void spec_of_runc_is_read_whole(void **state)
 	assert_int_equal(p->rlimits[0].soft, 1024);
 	assert_false(p->has_oom_score_adj || p->scheduler.present || p->io_priority.present);
 	assert_int_equal(spec->n_mounts, 7);
-	assert_int_equal(mount_at(spec, "/sys")->flags, MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY);
+	assert_int_equal(mount_at(spec, "/sys")->flags,
+			 MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY);
 	assert_string_equal(mount_at(spec, "/dev")->data, "mode=755,size=65536k");
 	assert_null(mount_at(spec, "/proc")->options[0]);
 	for (int ns = 0; ns < OCI_NS_COUNT; ns++)
@@ -378,7 +384,8 @@ static void spec_of_docker_is_read_whole(void **state)
 	assert_true(spec->process.rlimits[1].hard == UINT64_MAX);
 	assert_true(mount_at(spec, "/etc/hosts")->is_recursive_bind);
 	assert_int_equal(mount_at(spec, "/etc/hosts")->propagation[0], MS_PRIVATE | MS_REC);
-	assert_string_equal(mount_at(spec, "/dev/pts")->data, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+	assert_string_equal(mount_at(spec, "/dev/pts")->data,
+			    "newinstance,ptmxmode=0666,mode=0620,gid=5");
 	assert_int_equal(spec->n_hooks[OCI_HOOK_PRESTART], 1);
 	assert_string_equal(spec->hooks[OCI_HOOK_PRESTART][0].args[0], "libnetwork-setkey");
 	assert_int_equal(spec->hooks[OCI_HOOK_PRESTART][0].timeout_s, 0);
@@ -446,7 +453,8 @@ static void spec_of_containerd_takes_null_for_absent(void **state)
 static void check_every_resource(const struct oci_resources *r)
 {
 	assert_int_equal(r->memory_limit, -1);
-	assert_true(r->memory_reservation == INT64_MAX && r->disable_oom_killer && r->check_before_update);
+	assert_true(r->memory_reservation == INT64_MAX && r->disable_oom_killer &&
+		    r->check_before_update);
 	assert_true(r->cpu_shares == UINT64_MAX);
 	assert_true(r->has_cpu_period && r->has_cpu_burst && r->has_cpu_idle && r->has_pids_limit);
 	assert_int_equal(r->cpu_burst, 7);
@@ -513,13 +521,27 @@ static bool is_ignored(const struct oci_spec *spec, const char *name)
 static void ignored_fields_are_named(void **state)
 {
 	static const char *const names[] = {
-		"newTop", "windows", "vm", "solaris", "zos", "process.user.username", "process.commandLine",
-		"process.capabilities.bounding[1].CAP_FROM_THE_FUTURE", "mounts[0].x", "linux.futureField",
-		"linux.uidMappings", "linux.personality.flags", "linux.resources.memory.swappiness",
-		"linux.resources.memory.kernel", "linux.resources.memory.kernelTCP",
-		"linux.resources.memory.useHierarchy", "linux.resources.cpu.realtimePeriod",
-		"linux.resources.blockIO.leafWeight", "linux.resources.blockIO.weightDevice[0].leafWeight",
-		"linux.resources.network", "linux.seccomp.listenerMetadata",
+		"newTop",
+		"windows",
+		"vm",
+		"solaris",
+		"zos",
+		"process.user.username",
+		"process.commandLine",
+		"process.capabilities.bounding[1].CAP_FROM_THE_FUTURE",
+		"mounts[0].x",
+		"linux.futureField",
+		"linux.uidMappings",
+		"linux.personality.flags",
+		"linux.resources.memory.swappiness",
+		"linux.resources.memory.kernel",
+		"linux.resources.memory.kernelTCP",
+		"linux.resources.memory.useHierarchy",
+		"linux.resources.cpu.realtimePeriod",
+		"linux.resources.blockIO.leafWeight",
+		"linux.resources.blockIO.weightDevice[0].leafWeight",
+		"linux.resources.network",
+		"linux.seccomp.listenerMetadata",
 	};
 	struct oci_spec *spec = oci_case_load("pass-every-member.json");
 	size_t n = 0;
@@ -590,10 +612,12 @@ static void spec_without_process_says_so(void **state)
 
 static void process_alone_is_read_and_refused(void **state)
 {
-	static const char good[] = "{\"args\":[\"id\"],\"cwd\":\"/\",\"terminal\":true,\"extra\":1}";
+	static const char good[] =
+		"{\"args\":[\"id\"],\"cwd\":\"/\",\"terminal\":true,\"extra\":1}";
 	static const char bad[] = "{\"args\":[\"id\"],\"cwd\":\"x\"}";
 	static const char twice[] =
-		"{\"args\":[\"id\"],\"cwd\":\"/\",\"rlimits\":[{\"type\":\"RLIMIT_AS\",\"soft\":1,\"hard\":1},"
+		"{\"args\":[\"id\"],\"cwd\":\"/"
+		"\",\"rlimits\":[{\"type\":\"RLIMIT_AS\",\"soft\":1,\"hard\":1},"
 		"{\"type\":\"RLIMIT_AS\",\"soft\":1,\"hard\":1}]}";
 	struct oci_process *process = NULL;
 	struct err err = ERR_INIT;
@@ -627,8 +651,9 @@ static void resources_alone_are_read_and_refused(void **state)
 	oci_resources_free(r);
 	r = NULL;
 	assert_int_equal(oci_resources_parse(bad, strlen(bad), &r, &err), -EINVAL);
-	assert_string_equal(err.text, "field 'linux.resources.memory.swap': memory+swap of 4 bytes is below "
-				      "the memory limit of 5");
+	assert_string_equal(err.text,
+			    "field 'linux.resources.memory.swap': memory+swap of 4 bytes is below "
+			    "the memory limit of 5");
 	assert_int_equal(oci_resources_parse("7", 1, &r, &err), -EINVAL);
 	assert_int_equal(oci_resources_parse("", 0, &r, &err), -EBADMSG);
 	assert_int_equal(oci_resources_parse(good, OCI_SPEC_BYTES_MAX + 1, &r, &err), -EFBIG);
