@@ -278,6 +278,31 @@ static void seccomp_rules_and_their_arguments_are_bounded(void **state)
 	assert_non_null(strstr(err.text, "'linux.seccomp.syscalls'"));
 }
 
+static void values_for_files_of_the_kernel_are_bounded(void **state)
+{
+	static const struct {
+		const char *map, *key;
+		size_t max;
+	} files[] = { { "linux.sysctl", "net.x", 4096 }, { "linux.resources.unified", "memory.x", 4095 } };
+	char value[4098];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		for (size_t len = files[i].max; len <= files[i].max + 1; len++) {
+			_cleanup_json_ struct json *map = json_new_object();
+			struct oci_spec *spec = NULL;
+			struct err err = ERR_INIT;
+
+			memset(value, '1', len);
+			value[len] = '\0';
+			assert_int_equal(json_set(map, files[i].key, json_new_string(value)), 0);
+			assert_int_equal(parse_with(files[i].map, map, &spec, &err),
+					 len > files[i].max ? -EINVAL : 0);
+			assert_true(!err.code || strstr(err.text, files[i].key));
+			oci_spec_free(spec);
+		}
+	}
+}
+
 /* ---- what engines write ---- */
 
 static const struct oci_mount *mount_at(const struct oci_spec *spec, const char *destination)
@@ -678,6 +703,7 @@ int main(void)
 		cmocka_unit_test(spec_takes_lists_up_to_their_bound_and_no_longer),
 		cmocka_unit_test(spec_takes_maps_up_to_their_bound_and_no_longer),
 		cmocka_unit_test(seccomp_rules_and_their_arguments_are_bounded),
+		cmocka_unit_test(values_for_files_of_the_kernel_are_bounded),
 		cmocka_unit_test(spec_of_runc_is_read_whole),
 		cmocka_unit_test(rootless_spec_of_runc_has_its_id_mappings),
 		cmocka_unit_test(spec_of_crun_is_taken),
