@@ -3,9 +3,10 @@
 #
 # build.sh - build the guest kernel, or fetch it from the cache when nothing changed
 #
-# Usage: build.sh OUTDIR
+# Usage: build.sh [--cached] OUTDIR
 #
-# Writes OUTDIR/vmlinux, a stripped PVH ELF that QEMU's -kernel takes.
+# Writes OUTDIR/vmlinux, a stripped PVH ELF that QEMU's -kernel takes. With --cached it never builds:
+# it copies what the cache has, or fails with status 3 when that's nothing.
 #
 # Environment:
 #   ONGGI_KERNEL_SOURCE  source archive (/usr/src/linux-source-6.1.tar.xz)
@@ -13,7 +14,7 @@
 #   ONGGI_JOBS           compilers at a time (number of CPUs)
 #
 # The cache entry CACHE/guest-kernel/KEY/ holds vmlinux, config and System.map; KEY is a hash over the
-# source archive, the fragments, the scripts here and the compiler's version. An entry is complete
+# source archive, the fragments, patches and scripts here and the compiler's version. An entry is complete
 # or absent (it appears by rename). CACHE/guest-kernel/KEY.log is the log of the build, failed or not.
 # The source tree is unpacked beside them and removed afterwards.
 
@@ -24,10 +25,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_archive=${ONGGI_KERNEL_SOURCE:-/usr/src/linux-source-6.1.tar.xz}
 jobs=${ONGGI_JOBS:-$(nproc)}
 # Steps of make (CC, AR, LD, …) of one build; only the percentage shown depends on it.
-steps_expected=2180
+steps_expected=2110
 # Seconds between two progress lines where there is no terminal.
 progress_interval_s=30
+# What the exit trap has to end and remove.
 child=
+tree=
+new=
 
 die()
 {
@@ -47,7 +51,7 @@ default_cache()
 check_tools()
 {
 	local missing=() tool
-	for tool in gcc make flex bison bc xz tar flock sha256sum; do
+	for tool in gcc make flex bison bc xz tar patch flock sha256sum; do
 		command -v "$tool" >/dev/null || missing+=("$tool")
 	done
 	[ -e /usr/include/gelf.h ] || missing+=(libelf-dev)
@@ -61,7 +65,7 @@ cache_key()
 		gcc --version | head -n 1
 		ld --version | head -n 1
 		cd "$here"
-		sha256sum build.sh check-config.sh config/*.config
+		sha256sum build.sh check-config.sh config/*.config patches/*.patch
 	} | sha256sum | cut -c 1-16
 }
 
@@ -97,8 +101,11 @@ run_step()
 	local what=$1 log=$2
 	shift 2
 	[ -t 2 ] || echo "guest kernel: $what" >&2
-	"$@" >>"$log" 2>&1 &
+	# A process group of its own, so that all of it can be ended.
+	set -m
+	"$@" >>"$log" 2>&1 </dev/null &
 	child=$!
+	set +m
 	show_progress "$child" "$log" "$what"
 	if ! wait "$child"; then
 		grep -E -B 2 -A 6 'error:|Error |not asked|asked for|malformed' "$log" | tail -n 40 >&2 ||
@@ -112,6 +119,10 @@ unpack_source()
 {
 	mkdir -p "$1"
 	tar -xf "$source_archive" -C "$1" --strip-components=1
+	local patch
+	for patch in "$here"/patches/*.patch; do
+		patch -d "$1" -p1 --fuzz=0 <"$patch"
+	done
 }
 
 # allnoconfig and not tinyconfig: what the fragments don't name is off, defaults included.
@@ -142,15 +153,26 @@ collect()
 	cp "$1/.config" "$2/config"
 	cp "$1/System.map" "$2/System.map"
 	chmod 0644 "$2"/*
-	readelf -n "$2/vmlinux" | grep -q Xen || die "'$2/vmlinux' has no PVH note"
+	# The PVH entry point is Xen's ELF note 18 (XEN_ELFNOTE_PHYS32_ENTRY).
+	readelf -n "$2/vmlinux" | grep -q 'Xen.*0x00000012' || die "'$2/vmlinux' has no PVH entry"
+}
+
+cleanup()
+{
+	if [ -n "$child" ]; then
+		kill -- "-$child" 2>/dev/null || true
+		wait
+	fi
+	rm -rf "$tree" "$new"
 }
 
 build()
 {
-	local entry=$1 log=$1.log tree=$1.tree new=$1.new
+	local entry=$1 log=$1.log
+	tree=$1.tree
+	new=$1.new
 	rm -rf "$tree" "$new"
-	trap 'if [ -n "$child" ]; then kill -- "-$child" 2>/dev/null || kill "$child" 2>/dev/null || true; fi
-		rm -rf "$tree" "$new"' EXIT
+	trap cleanup EXIT
 	: >"$log"
 	run_step 'unpack source' "$log" unpack_source "$tree"
 	run_step 'configure' "$log" configure "$tree"
@@ -164,14 +186,23 @@ build()
 
 main()
 {
-	[ $# -eq 1 ] || { echo "usage: ${0##*/} OUTDIR" >&2; exit 2; }
-	local outdir=$1 cache entry
+	local outdir cache entry cached_only=
+	if [ "${1:-}" = --cached ]; then
+		cached_only=1
+		shift
+	fi
+	[ $# -eq 1 ] || { echo "usage: ${0##*/} [--cached] OUTDIR" >&2; exit 2; }
+	outdir=$1
 	check_tools
 	[ -r "$source_archive" ] ||
 		die "no kernel source at '$source_archive' (install linux-source-6.1 or set ONGGI_KERNEL_SOURCE)"
 	cache=${ONGGI_CACHE:-$(default_cache)}/guest-kernel
-	mkdir -p "$cache" "$outdir"
 	entry=$cache/$(cache_key)
+	if [ -n "$cached_only" ] && [ ! -d "$entry" ]; then
+		echo "guest kernel: not in the cache '$cache'" >&2
+		exit 3
+	fi
+	mkdir -p "$cache" "$outdir"
 
 	exec 9>"$entry.lock"
 	if ! flock -n 9; then
