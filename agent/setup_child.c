@@ -296,6 +296,15 @@ static int step_cwd(struct state *s, struct err *err)
 	return program_enter_cwd(s->root_fd, s->process->cwd, err);
 }
 
+/* Nothing of the guest's or of the agent's is held while the container's other processes look on. */
+static int step_close(struct state *s, struct err *err)
+{
+	int r = fd_close_from(STDIO_COUNT, &s->child->sock, 1);
+
+	s->proc_fd = s->root_fd = -EBADF;
+	return r < 0 ? err_set_errno(err, r, "close descriptors") : 0;
+}
+
 static int step_rlimits(struct state *s, struct err *err)
 {
 	return rlimit_apply(s->process, err);
@@ -427,6 +436,7 @@ static const struct step {
 	{ "environment", step_environment, BOTH },
 	{ "stdio", step_stdio_owner, BOTH },
 	{ "working folder", step_cwd, BOTH },
+	{ "descriptors", step_close, BOTH },
 	{ "limits", step_rlimits, BOTH },
 	{ "user", step_user, BOTH },
 	{ "capabilities", step_capabilities, BOTH },

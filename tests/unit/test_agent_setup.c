@@ -1,0 +1,971 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole containers from spec to exit, on the machine that builds: as root, in a mount namespace of its own, with
+ * busybox as the image. The guest's kernel and version 2 controllers are for the tests in virtual machines.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+#include "agent/setup.h"
+#include "common/json.h"
+#include "tests/unit/agent_world.h"
+
+#define WAIT_MS 20000
+#define OUTPUT_MAX 65536u
+
+static struct world world;
+static struct namespace_registry *registry;
+static char cgroup_root[128];
+
+/* Parts of config.json that the tests vary. NULL: the usual ones. */
+struct config {
+	const char *args;      /* JSON array */
+	const char *process;   /* further members of "process", with a leading comma */
+	const char *mounts;    /* further mounts, with a leading comma */
+	const char *linux_;    /* further members of "linux", with a leading comma */
+	const char *top;       /* further members at the top, with a leading comma */
+	const char *caps;      /* JSON array for all but inheritable and ambient */
+	const char *ambient;   /* further members of "capabilities", with a leading comma */
+	const char *user;      /* JSON object */
+	const char *cwd;
+	const char *namespaces; /* further ones, with a leading comma */
+	bool readonly, no_proc, no_dev, terminal;
+	const struct setup_mount_source *sources;
+	size_t n_sources;
+	const struct setup_shared_namespace *shared;
+	size_t n_shared;
+};
+
+static char *make_config(const struct config *c)
+{
+	char *text;
+
+	assert_true(asprintf(&text,
+		"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":%s},"
+		"\"hostname\":\"jar\",\"process\":{\"cwd\":\"%s\",\"args\":%s,\"user\":%s,"
+		"\"terminal\":%s,\"env\":[\"PATH=/bin\"],"
+		"\"capabilities\":{\"bounding\":%s,\"effective\":%s,\"permitted\":%s%s}%s},"
+		"\"mounts\":[{\"destination\":\"/tmp\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}%s%s%s],"
+		"\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"uts\"}%s,"
+		"{\"type\":\"ipc\"},{\"type\":\"network\"}]%s}%s}",
+		c->readonly ? "true" : "false", c->cwd ? c->cwd : "/", c->args ? c->args : "[\"true\"]",
+		c->user ? c->user : "{\"uid\":0,\"gid\":0}", c->terminal ? "true" : "false",
+		c->caps ? c->caps : "[]", c->caps ? c->caps : "[]", c->caps ? c->caps : "[]",
+		c->ambient ? c->ambient : "", c->process ? c->process : "",
+		c->no_proc ? "" : ",{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"}",
+		c->no_dev ? "" : ",{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+		"\"options\":[\"nosuid\",\"strictatime\",\"mode=755\",\"size=65536k\"]},"
+		"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":"
+		"[\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]}",
+		c->mounts ? c->mounts : "", c->namespaces ? c->namespaces : ",{\"type\":\"pid\"}",
+		c->linux_ ? c->linux_ : "", c->top ? c->top : "") > 0);
+	return text;
+}
+
+struct container {
+	struct oci_spec *spec;
+	struct setup *setup;
+	struct setup_process *init;
+	char **warnings;
+	int pidfd, out, master;
+};
+
+/* Those that a failed test leaves behind are ended after it. */
+#define LIVE_MAX 4
+static struct container *live[LIVE_MAX];
+
+static void live_set(struct container *from, struct container *to)
+{
+	for (size_t i = 0; i < LIVE_MAX; i++) {
+		if (live[i] == from) {
+			live[i] = to;
+			return;
+		}
+	}
+}
+
+static int wait_result(struct setup_process *p, enum setup_result *ret, struct err *err)
+{
+	struct pollfd pfd = { .fd = setup_process_fd(p), .events = POLLIN };
+
+	assert_int_equal(poll(&pfd, 1, WAIT_MS), 1);
+	return setup_process_result(p, ret, err);
+}
+
+static int prepare(struct container *ct, const char *id, const char *rootfs, const struct config *c,
+		   struct err *err)
+{
+	_cleanup_free_ char *text = make_config(c);
+	char path[PATH_MAX];
+	struct setup_request request = {
+		.container_id = id,
+		.rootfs = path,
+		.sources = c->sources,
+		.n_sources = c->n_sources,
+		.shared = c->shared,
+		.n_shared = c->n_shared,
+		.registry = registry,
+		.share_path = world.path,
+		.cgroup_root = cgroup_root,
+	};
+
+	*ct = (struct container){ .pidfd = -EBADF, .out = -EBADF, .master = -EBADF };
+	live_set(NULL, ct);
+	if (oci_spec_parse(text, strlen(text), &ct->spec, err) < 0)
+		fail_msg("%s\n%s", err->text, text);
+	request.spec = ct->spec;
+	snprintf(path, sizeof(path), "%s/%s", world.path, rootfs);
+	return setup_prepare(&request, &ct->setup, &ct->warnings, err);
+}
+
+/* Up to "created". Standard output and error go to ct->out. */
+static int create(struct container *ct, const char *id, const char *rootfs, const struct config *c,
+		  struct err *err)
+{
+	struct setup_stdio stdio = { .terminal = -1 };
+	enum setup_result result = SETUP_PENDING;
+	int slave = -EBADF, out[2], r;
+
+	r = prepare(ct, id, rootfs, c, err);
+	if (r < 0)
+		return r;
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	ct->out = out[0];
+	stdio.in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	stdio.out = stdio.err = out[1];
+	if (c->terminal) {
+		assert_int_equal(setup_open_terminal(ct->setup, &ct->master, &slave, err), 0);
+		stdio.terminal = slave;
+	}
+	r = setup_spawn_init(ct->setup, &stdio, &ct->init, err);
+	close(stdio.in);
+	close(out[1]);
+	if (slave >= 0)
+		close(slave);
+	if (r < 0)
+		return r;
+	ct->pidfd = setup_process_take_pidfd(ct->init);
+	r = wait_result(ct->init, &result, err);
+	if (r == 0)
+		assert_int_equal(result, SETUP_CREATED);
+	return r;
+}
+
+static int start(struct container *ct, struct err *err)
+{
+	enum setup_result result = SETUP_PENDING;
+	int r = setup_process_start(ct->init, err);
+
+	if (r < 0)
+		return r;
+	r = wait_result(ct->init, &result, err);
+	if (r == 0)
+		assert_int_equal(result, SETUP_STARTED);
+	return r;
+}
+
+static int reap(int pidfd)
+{
+	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+	siginfo_t info = { 0 };
+
+	assert_int_equal(poll(&pfd, 1, WAIT_MS), 1);
+	assert_int_equal(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED), 0);
+	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+static void discard(struct container *ct)
+{
+	struct err err = ERR_INIT;
+	struct pollfd pfd;
+	struct cgroup_state state = { .populated = true };
+
+	if (ct->setup && setup_cgroup(ct->setup)) {
+		struct cgroup *cg = setup_cgroup(ct->setup);
+
+		pfd = (struct pollfd){ .fd = cgroup_events_fd(cg, &err), .events = POLLIN };
+		assert_int_equal(cgroup_kill(cg, &err), 0);
+		while (cgroup_state(cg, &state, &err) == 0 && state.populated) {
+			while (waitpid(-1, NULL, WNOHANG) > 0)
+				;
+			assert_true(poll(&pfd, 1, WAIT_MS) >= 0);
+			cgroup_events_drain(cg);
+		}
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (cgroup_remove(cg, &err) < 0)
+			fail_msg("%s", err.text);
+	}
+	live_set(ct, NULL);
+	setup_process_destroy(ct->init);
+	setup_destroy(ct->setup);
+	json_free_strv(ct->warnings);
+	oci_spec_free(ct->spec);
+	cleanup_close_p(&ct->pidfd);
+	cleanup_close_p(&ct->out);
+	cleanup_close_p(&ct->master);
+}
+
+static void read_output(int fd, char output[OUTPUT_MAX])
+{
+	size_t n = 0;
+
+	while (n < OUTPUT_MAX - 1) {
+		ssize_t k = read(fd, output + n, OUTPUT_MAX - 1 - n);
+
+		if (k <= 0)
+			break;
+		n += (size_t)k;
+	}
+	output[n] = '\0';
+}
+
+/* A whole life. Returns the exit code; a failure of the set-up fails the test. */
+static int run_in(const char *rootfs, const struct config *c, char output[OUTPUT_MAX])
+{
+	struct err err = ERR_INIT;
+	static struct container ct;
+	int status;
+
+	if (create(&ct, "c1", rootfs, c, &err) < 0 || start(&ct, &err) < 0)
+		fail_msg("%s", err.text);
+	read_output(c->terminal ? ct.master : ct.out, output);
+	status = reap(ct.pidfd);
+	discard(&ct);
+	return status;
+}
+
+#define SH(script) "[\"sh\",\"-c\",\"" script "\"]"
+
+static char output[OUTPUT_MAX];
+
+/* The script's output, which has to be exactly @expected; it has to end well. */
+static void expect_output(const struct config *c, const char *expected)
+{
+	int status = run_in("rootfs", c, output);
+
+	assert_string_equal(output, expected);
+	assert_int_equal(status, 0);
+}
+
+/* Creating has to fail with @code and a text that holds @text. */
+static void expect_failure_in(const char *rootfs, const struct config *c, int code, const char *text)
+{
+	struct err err = ERR_INIT;
+	static struct container ct;
+	int r = create(&ct, "c1", rootfs, c, &err);
+
+	if (r >= 0)
+		fail_msg("creating succeeded, expected: %s", text);
+	if (!strstr(err.text, text))
+		fail_msg("'%s' does not hold '%s'", err.text, text);
+	assert_int_equal(r, code);
+	discard(&ct);
+}
+
+static void expect_failure(const struct config *c, int code, const char *text)
+{
+	expect_failure_in("rootfs", c, code, text);
+}
+
+/* ---- what a container sees ------------------------------------------------------------------- */
+
+static void program_runs_with_its_exit_code(void **state)
+{
+	struct config c = { .args = SH("echo hello; exit 7") };
+
+	assert_int_equal(run_in("rootfs", &c, output), 7);
+	assert_string_equal(output, "hello\n");
+}
+
+static void init_is_pid_1_and_alone(void **state)
+{
+	struct config c = { .args = SH("echo $$; ls -d /proc/[0-9]* | wc -l") };
+
+	expect_output(&c, "1\n3\n");
+}
+
+static void hostname_is_set(void **state)
+{
+	struct config c = { .args = "[\"hostname\"]" };
+
+	expect_output(&c, "jar\n");
+}
+
+static void no_descriptor_is_left_over(void **state)
+{
+	struct config c = { .args = SH("for f in /proc/self/fd/*; do readlink $f; done | grep -v /proc | "
+				       "wc -l; ls /proc/1/fd | tr '\\\\n' ' '") };
+
+	assert_int_equal(run_in("rootfs", &c, output), 0);
+	/* The shell's own 0 to 2; in the pipeline 3 lines as well. */
+	assert_string_equal(output, "3\n0 1 2 ");
+}
+
+static void only_the_specs_mounts_are_there(void **state)
+{
+	struct config c = { .args = SH("cut -d ' ' -f 5 /proc/self/mountinfo | sort") };
+
+	expect_output(&c, "/\n/dev\n/dev/pts\n/proc\n/tmp\n");
+}
+
+static void devices_are_there_and_work(void **state)
+{
+	struct config c = { .args = SH("cd /dev; ls | tr '\\\\n' ' '; echo; echo x > null; "
+				       "head -c 2 zero | wc -c; readlink ptmx; readlink fd; readlink stdout; "
+				       "stat -c %a null; echo x > full || echo full") };
+
+	assert_int_equal(run_in("rootfs", &c, output), 0);
+	assert_non_null(strstr(output, "fd full null ptmx pts random stderr stdin stdout tty urandom zero \n"
+				       "2\npts/ptmx\n/proc/self/fd\n/proc/self/fd/1\n666\n"));
+	assert_non_null(strstr(output, "full\n"));
+}
+
+static void without_a_dev_mount_the_image_is_not_written_to(void **state)
+{
+	struct config c = { .args = "[\"stat\",\"-f\",\"-c\",\"%T\",\"/dev\"]", .no_dev = true };
+
+	expect_output(&c, "tmpfs\n");
+	assert_false(world_exists(&world, "rootfs/dev/null"));
+}
+
+static void readonly_root_is_readonly_and_tmpfs_is_not(void **state)
+{
+	struct config c = { .args = SH("touch /x 2>/dev/null || echo ro; touch /tmp/x && echo rw"),
+			    .readonly = true };
+
+	expect_output(&c, "ro\nrw\n");
+}
+
+static void masked_and_readonly_paths_hold(void **state)
+{
+	struct config c = {
+		.args = SH("cat /proc/timer_list | wc -c; ls /proc/fs | wc -l; "
+			   "echo 1 2>&- > /proc/sys/kernel/panic; echo $?; cat /etc/secret | wc -c"),
+		.linux_ = ",\"maskedPaths\":[\"/proc/timer_list\",\"/proc/fs\",\"/etc/secret\","
+			  "\"/does/not/exist\"],\"readonlyPaths\":[\"/proc/sys\",\"/nor/this\"]",
+	};
+
+	world_write(&world, "rootfs/etc/secret", "secret");
+	expect_output(&c, "0\n0\n1\n0\n");
+}
+
+static void tmpfs_can_be_filled_with_what_it_covers(void **state)
+{
+	struct config c = {
+		.args = SH("cat /full/a/file; readlink /full/link; stat -c %a:%u /full/a/file; "
+			   "touch /full/new && echo rw; stat -f -c %T /full"),
+		.mounts = ",{\"destination\":\"/full\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+			  "\"options\":[\"tmpcopyup\"]}",
+	};
+
+	world_mkdir(&world, "rootfs/full/a");
+	world_write(&world, "rootfs/full/a/file", "text\n");
+	assert_int_equal(fchownat(world.fd, "rootfs/full/a/file", 7, 8, 0), 0);
+	assert_int_equal(fchmodat(world.fd, "rootfs/full/a/file", 04755, 0), 0);
+	world_link(&world, "/nowhere", "rootfs/full/link");
+	expect_output(&c, "text\n/nowhere\n4755:7\nrw\ntmpfs\n");
+	assert_false(world_exists(&world, "rootfs/full/new"));
+}
+
+static void binds_come_with_their_flags(void **state)
+{
+	char dir[PATH_MAX], file[PATH_MAX];
+	const struct setup_mount_source sources[] = { { 4, dir }, { 5, file } };
+	struct config c = {
+		.args = SH("cat /vol/x /file; echo y > /vol/y; echo z 2>&- > /file; echo $?; "
+			   "grep -c ' /file ro,.*nosuid' /proc/self/mountinfo"),
+		.mounts = ",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"/a\",\"options\":"
+			  "[\"rbind\",\"rw\",\"rprivate\"]},{\"destination\":\"/file\",\"type\":\"bind\","
+			  "\"source\":\"/b\",\"options\":[\"bind\",\"ro\",\"nosuid\"]}",
+		.sources = sources,
+		.n_sources = 2,
+	};
+
+	snprintf(dir, sizeof(dir), "%s/volume", world.path);
+	snprintf(file, sizeof(file), "%s/volume/x", world.path);
+	world_mkdir(&world, "volume");
+	world_write(&world, "volume/x", "x\n");
+	expect_output(&c, "x\nx\n1\n1\n");
+	assert_true(world_exists(&world, "volume/y"));
+}
+
+static void cgroup_mount_shows_the_containers_own(void **state)
+{
+	struct config c = {
+		.args = SH("cat /sys/fs/cgroup/cgroup.procs; cat /proc/self/cgroup | grep ^0; "
+			   "mkdir /sys/fs/cgroup/x 2>&- || echo ro"),
+		.mounts = ",{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":"
+			  "[\"ro\"]},{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":"
+			  "\"cgroup\",\"options\":[\"ro\",\"nosuid\"]}",
+	};
+
+	assert_int_equal(run_in("rootfs", &c, output), 0);
+	assert_memory_equal(output, "1\n", 2);
+	assert_non_null(strstr(output, "\n0::/\n"));
+	assert_non_null(strstr(output, "\nro\n"));
+}
+
+static void mqueue_is_that_of_the_ipc_namespace(void **state)
+{
+	struct config c = {
+		.args = "[\"stat\",\"-f\",\"-c\",\"%t\",\"/dev/mqueue\"]",
+		.mounts = ",{\"destination\":\"/dev/mqueue\",\"type\":\"mqueue\",\"source\":\"mqueue\"}",
+	};
+
+	expect_output(&c, "19800202\n");
+}
+
+static void working_folder_is_made(void **state)
+{
+	struct config c = { .args = "[\"pwd\"]", .cwd = "/made/for/me" };
+
+	expect_output(&c, "/made/for/me\n");
+}
+
+/* ---- privileges ------------------------------------------------------------------------------ */
+
+static void capabilities_are_exact(void **state)
+{
+	struct config c = {
+		.args = "[\"grep\",\"^Cap\",\"/proc/self/status\"]",
+		.caps = "[\"CAP_CHOWN\",\"CAP_KILL\"]",
+	};
+
+	expect_output(&c, "CapInh:\t0000000000000000\nCapPrm:\t0000000000000021\n"
+			  "CapEff:\t0000000000000021\nCapBnd:\t0000000000000021\n"
+			  "CapAmb:\t0000000000000000\n");
+}
+
+static void user_has_no_capabilities_unless_ambient(void **state)
+{
+	struct config c = {
+		.args = SH("grep -E '^(CapPrm|CapEff|CapBnd|Uid|Gid|Groups)' /proc/self/status; umask; "
+			   "echo $HOME"),
+		.caps = "[\"CAP_CHOWN\"]",
+		.user = "{\"uid\":1000,\"gid\":1001,\"additionalGids\":[5,6],\"umask\":63}",
+	};
+
+	world_write(&world, "rootfs/etc/passwd", "root:x:0:0::/root:/bin/sh\nme:x:1000:1001::/home/me:/\n");
+	expect_output(&c, "Uid:\t1000\t1000\t1000\t1000\nGid:\t1001\t1001\t1001\t1001\nGroups:\t5 6 \n"
+			  "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
+			  "CapBnd:\t0000000000000001\n0077\n/home/me\n");
+}
+
+static void ambient_capabilities_reach_the_user(void **state)
+{
+	struct config c = {
+		.args = "[\"grep\",\"-E\",\"^Cap(Inh|Eff|Amb)\",\"/proc/self/status\"]",
+		.user = "{\"uid\":1000,\"gid\":1000}",
+		.caps = "[\"CAP_CHOWN\"]",
+		.ambient = ",\"inheritable\":[\"CAP_CHOWN\"],\"ambient\":[\"CAP_CHOWN\",\"CAP_KILL\"]",
+	};
+
+	expect_output(&c, "CapInh:\t0000000000000001\nCapEff:\t0000000000000001\n"
+			  "CapAmb:\t0000000000000001\n");
+}
+
+static void fifo_as_passwd_does_not_stop_the_start(void **state)
+{
+	struct config c = { .args = SH("echo $HOME") };
+
+	unlinkat(world.fd, "rootfs/etc/passwd", 0);
+	assert_int_equal(mkfifoat(world.fd, "rootfs/etc/passwd", 0644), 0);
+	expect_output(&c, "/\n");
+	assert_int_equal(unlinkat(world.fd, "rootfs/etc/passwd", 0), 0);
+}
+
+#define SECCOMP                                                                                      \
+	",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86_64\","  \
+	"\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[\"mkdir\",\"mkdirat\","       \
+	"\"no_such_call\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":95},{\"names\":[\"sync\"],"      \
+	"\"action\":\"SCMP_ACT_KILL_PROCESS\"}]}"
+
+static void seccomp_filter_holds_without_no_new_privs(void **state)
+{
+	struct config c = {
+		.args = SH("grep -E '^(Seccomp|NoNewPrivs|CapEff):' /proc/self/status; mkdir /tmp/x; sync"),
+		.linux_ = SECCOMP,
+	};
+
+	assert_int_equal(run_in("rootfs", &c, output), 128 + SIGSYS);
+	assert_non_null(strstr(output, "CapEff:\t0000000000000000\n"));
+	assert_non_null(strstr(output, "NoNewPrivs:\t0\nSeccomp:\t2\n"));
+	assert_non_null(strstr(output, "Operation not supported"));
+}
+
+static void seccomp_filter_holds_with_no_new_privs(void **state)
+{
+	struct config c = {
+		.args = SH("grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; mkdir /tmp/x || true"),
+		.linux_ = SECCOMP,
+		.process = ",\"noNewPrivileges\":true",
+		.user = "{\"uid\":1,\"gid\":1}",
+	};
+
+	assert_int_equal(run_in("rootfs", &c, output), 0);
+	assert_non_null(strstr(output, "NoNewPrivs:\t1\nSeccomp:\t2\n"));
+	assert_non_null(strstr(output, "Operation not supported"));
+}
+
+static void limits_and_oom_score_are_set(void **state)
+{
+	struct config c = {
+		.args = SH("ulimit -n; ulimit -Hn; ulimit -c; cat /proc/self/oom_score_adj"),
+		.process = ",\"oomScoreAdj\":100,\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":99,"
+			   "\"hard\":111},{\"type\":\"RLIMIT_CORE\",\"soft\":0,\"hard\":0}]",
+	};
+
+	expect_output(&c, "99\n111\n0\n100\n");
+}
+
+static void sysctl_of_the_ipc_namespace_is_set(void **state)
+{
+	struct config c = { .args = "[\"cat\",\"/proc/sys/kernel/shmmni\"]",
+			    .linux_ = ",\"sysctl\":{\"kernel.shmmni\":\"1234\"}" };
+
+	expect_output(&c, "1234\n");
+}
+
+static void device_rules_forbid_other_devices(void **state)
+{
+	struct config c = {
+		.args = SH("mknod /tmp/kmsg c 1 11 && head -c 1 /tmp/kmsg 2>&1 | grep -c permitted; "
+			   "echo x > /dev/null && echo null"),
+		.caps = "[\"CAP_MKNOD\",\"CAP_DAC_OVERRIDE\"]",
+		.linux_ = ",\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]}",
+	};
+
+	expect_output(&c, "1\nnull\n");
+}
+
+/* ---- terminal -------------------------------------------------------------------------------- */
+
+static void terminal_is_the_containers_own(void **state)
+{
+	struct config c = { .args = SH("tty; test -t 1 && echo tty; ls -l /dev/console | cut -c1; "
+				       "stat -c %t:%T /dev/console"), .terminal = true };
+
+	assert_int_equal(run_in("rootfs", &c, output), 0);
+	assert_string_equal(output, "/dev/pts/0\r\ntty\r\nc\r\n88:0\r\n");
+}
+
+/* ---- evil images ----------------------------------------------------------------------------- */
+
+static void links_for_proc_sys_and_dev_are_refused(void **state)
+{
+	struct config c = { .mounts = ",{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"s\"}" };
+	static const char *const names[] = { "proc", "sys", "dev" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "evil%zu", i);
+		world_mkdir(&world, path);
+		snprintf(path, sizeof(path), "evil%zu/etc", i);
+		world_mkdir(&world, path);
+		snprintf(path, sizeof(path), "evil%zu/%s", i, names[i]);
+		world_link(&world, "etc", path);
+		snprintf(path, sizeof(path), "evil%zu", i);
+		expect_failure_in(path, &c, -EPERM, "ordinary directory");
+	}
+}
+
+static void link_for_dev_without_a_mount_is_refused(void **state)
+{
+	struct config c = { .no_dev = true };
+
+	expect_failure_in("evil2", &c, -EPERM, "/dev must be an ordinary directory");
+	assert_false(world_exists(&world, "evil2/etc/null"));
+}
+
+static void nothing_is_mounted_inside_proc(void **state)
+{
+	struct config c = { .mounts = ",{\"destination\":\"/proc/sys\",\"type\":\"tmpfs\",\"source\":\"t\"}" };
+
+	expect_failure(&c, -EPERM, "inside /proc");
+	c.mounts = ",{\"destination\":\"/proc/../proc/self/attr\",\"type\":\"tmpfs\",\"source\":\"t\"}";
+	expect_failure(&c, -EPERM, "inside /proc");
+	c.mounts = ",{\"destination\":\"/proc\",\"type\":\"tmpfs\",\"source\":\"t\"}";
+	expect_failure(&c, -EPERM, "only procfs");
+	world_link(&world, "/proc/sys", "rootfs/trap");
+	c.mounts = ",{\"destination\":\"/trap\",\"type\":\"tmpfs\",\"source\":\"t\"}";
+	expect_failure(&c, -EPERM, "inside /proc");
+	c.mounts = ",{\"destination\":\"/trap/kernel\",\"type\":\"tmpfs\",\"source\":\"t\"}";
+	expect_failure(&c, -EPERM, "inside /proc");
+}
+
+static void links_out_of_the_root_stay_inside(void **state)
+{
+	struct config c = {
+		.args = "[\"stat\",\"-f\",\"-c\",\"%T\",\"/canary\"]",
+		.mounts = ",{\"destination\":\"/out\",\"type\":\"tmpfs\",\"source\":\"t\"}",
+	};
+
+	world_mkdir(&world, "canary");
+	world_link(&world, "../../../../canary", "rootfs/out");
+	expect_output(&c, "tmpfs\n");
+	assert_true(world_exists(&world, "rootfs/canary"));
+}
+
+static void image_with_a_fake_null_masks_with_the_real_one(void **state)
+{
+	struct config c = {
+		.args = SH("stat -c %t:%T /etc/secret; cat /etc/hostname2"),
+		.linux_ = ",\"maskedPaths\":[\"/etc/secret\"]",
+		.no_dev = true,
+	};
+
+	world_write(&world, "rootfs/etc/hostname2", "canary\n");
+	world_link(&world, "/etc/hostname2", "rootfs/dev/null");
+	expect_output(&c, "1:3\ncanary\n");
+	assert_int_equal(unlinkat(world.fd, "rootfs/dev/null", 0), 0);
+}
+
+static void working_folder_cannot_be_a_descriptor(void **state)
+{
+	char cwd[64];
+	struct config c = { .cwd = cwd };
+
+	for (int fd = 3; fd < 64; fd++) {
+		struct err err = ERR_INIT;
+		static struct container ct;
+
+		snprintf(cwd, sizeof(cwd), "/proc/self/fd/%d", fd);
+		assert_true(create(&ct, "c1", "rootfs", &c, &err) < 0);
+		discard(&ct);
+	}
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+static void unsupported_parts_are_refused_by_name(void **state)
+{
+	static const struct {
+		struct config c;
+		int code;
+		const char *text;
+	} cases[] = {
+		{ { .mounts = ",{\"destination\":\"/x\",\"type\":\"nfs\",\"source\":\"s\"}" }, -EOPNOTSUPP,
+		  "type 'nfs'" },
+		{ { .mounts = ",{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/s\",\"options\":"
+			      "[\"bind\"]}" }, -EINVAL, "mounts[4]" },
+		{ { .linux_ = ",\"devices\":[{\"path\":\"/dev/sda\",\"type\":\"b\",\"major\":8,\"minor\":0}]" },
+		  -EOPNOTSUPP, "/dev/sda" },
+		{ { .namespaces = ",{\"type\":\"user\"}", .linux_ = ",\"uidMappings\":[{\"containerID\":0,"
+		    "\"hostID\":0,\"size\":9}],\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":9}]" },
+		  -EOPNOTSUPP, "user namespaces" },
+		{ { .linux_ = ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\","
+			      "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" }, -EOPNOTSUPP,
+		  "linux.seccomp.listenerPath" },
+		{ { .user = "{\"uid\":2147483648,\"gid\":0}" }, -EINVAL, "2147483648" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		expect_failure(&cases[i].c, cases[i].code, cases[i].text);
+}
+
+static void missing_program_is_reported_in_runcs_words(void **state)
+{
+	struct config c = { .args = "[\"nosuch\"]" };
+
+	expect_failure(&c, -ENOENT, "exec: \"nosuch\": executable file not found in $PATH");
+	c.args = "[\"/bin/nosuch\"]";
+	expect_failure(&c, -ENOENT, "exec: \"/bin/nosuch\": stat /bin/nosuch: no such file or directory");
+	c.args = "[\"/etc\"]";
+	expect_failure(&c, -EACCES, "exec: \"/etc\": is a directory");
+}
+
+static void broken_program_fails_at_start(void **state)
+{
+	struct config c = { .args = "[\"/bin/garbage\"]" };
+	struct err err = ERR_INIT;
+	static struct container ct;
+
+	world_write(&world, "rootfs/bin/garbage", "\1\2\3");
+	assert_int_equal(create(&ct, "c1", "rootfs", &c, &err), 0);
+	assert_int_equal(start(&ct, &err), -ENOEXEC);
+	assert_string_equal(err.text, "exec /bin/garbage: exec format error");
+	assert_true(setup_process_program_failed(ct.init));
+	discard(&ct);
+}
+
+static void same_id_twice_is_refused(void **state)
+{
+	struct config c = { 0 };
+	struct err err = ERR_INIT;
+	static struct container a, b;
+
+	assert_int_equal(prepare(&a, "c1", "rootfs", &c, &err), 0);
+	assert_int_equal(prepare(&b, "c1", "rootfs", &c, &err), -EEXIST);
+	discard(&b);
+	discard(&a);
+}
+
+static void child_ends_when_the_agent_gives_up(void **state)
+{
+	struct config c = { 0 };
+	struct err err = ERR_INIT;
+	static struct container ct;
+
+	assert_int_equal(create(&ct, "c1", "rootfs", &c, &err), 0);
+	setup_process_destroy(TAKE_PTR(ct.init));
+	assert_int_equal(reap(ct.pidfd), 1);
+	discard(&ct);
+}
+
+/* ---- more processes, more containers --------------------------------------------------------- */
+
+static int exec_in(struct container *ct, const char *process, char out[OUTPUT_MAX], struct err *err)
+{
+	struct setup_stdio stdio = { .terminal = -1, .in = STDIN_FILENO };
+	enum setup_result result = SETUP_PENDING;
+	struct oci_process *parsed = NULL;
+	struct setup_process *p = NULL;
+	int fds[2], pidfd, r;
+
+	if (oci_process_parse(process, strlen(process), &parsed, err) < 0)
+		fail_msg("%s", err->text);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	stdio.out = stdio.err = fds[1];
+	r = setup_spawn_exec(ct->setup, parsed, ct->pidfd, &stdio, &p, err);
+	close(fds[1]);
+	if (r == 0) {
+		pidfd = setup_process_take_pidfd(p);
+		r = wait_result(p, &result, err);
+		read_output(fds[0], out);
+		if (r == 0)
+			r = reap(pidfd);
+		else
+			reap(pidfd);
+		close(pidfd);
+	}
+	close(fds[0]);
+	setup_process_destroy(p);
+	oci_process_free(parsed);
+	return r;
+}
+
+static void exec_joins_the_container(void **state)
+{
+	struct config c = { .args = "[\"sleep\",\"1000\"]", .linux_ = SECCOMP };
+	struct err err = ERR_INIT;
+	static struct container ct;
+
+	if (create(&ct, "c1", "rootfs", &c, &err) < 0 || start(&ct, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(exec_in(&ct, "{\"cwd\":\"/tmp\",\"args\":[\"sh\",\"-c\",\"hostname; pwd; id -u; "
+				      "grep -E '^(CapInh|Seccomp):' /proc/self/status; "
+				      "ls /proc/self/fd | wc -l; exit 3\"],"
+				      "\"env\":[\"PATH=/bin\"],\"user\":{\"uid\":3,\"gid\":3}}", output, &err),
+			 3);
+	assert_string_equal(output, "jar\n/tmp\n3\nCapInh:\t0000000000000000\nSeccomp:\t2\n4\n");
+	assert_int_equal(exec_in(&ct, "{\"cwd\":\"/\",\"args\":[\"sh\",\"-c\",\"for i in pid uts ipc mnt "
+				      "cgroup; do test $(readlink /proc/1/ns/$i) = $(readlink /proc/self/ns/$i)"
+				      " || echo $i differs; done\"],\"env\":[\"PATH=/bin\"]}", output, &err), 0);
+	assert_string_equal(output, "");
+	assert_int_equal(exec_in(&ct, "{\"cwd\":\"/\",\"args\":[\"nosuch\"],\"env\":[\"PATH=/bin\"]}", output,
+				 &err), -ENOENT);
+	assert_string_equal(err.text, "exec: \"nosuch\": executable file not found in $PATH");
+	assert_true(exec_in(&ct, "{\"cwd\":\"/proc/self/fd/3\",\"args\":[\"true\"],\"env\":[\"PATH=/bin\"]}",
+			    output, &err) < 0);
+	discard(&ct);
+}
+
+static void exec_into_a_dead_container_fails(void **state)
+{
+	struct config c = { 0 };
+	struct err err = ERR_INIT;
+	static struct container ct;
+
+	if (create(&ct, "c1", "rootfs", &c, &err) < 0 || start(&ct, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(reap(ct.pidfd), 0);
+	assert_int_equal(exec_in(&ct, "{\"cwd\":\"/\",\"args\":[\"true\"],\"env\":[\"PATH=/bin\"]}", output,
+				 &err), -ESRCH);
+	discard(&ct);
+}
+
+static void containers_share_namespaces_by_key(void **state)
+{
+	const struct setup_shared_namespace shared[] = { { OCI_NS_PID, "pod1" }, { OCI_NS_IPC, "pod1" } };
+	struct config a = { .args = "[\"sleep\",\"1000\"]", .shared = shared, .n_shared = 2 };
+	struct config b = { .args = SH("test $$ != 1 && for n in self/ns/pid 1/ns/pid self/ns/ipc 1/ns/ipc; "
+				       "do readlink /proc/$n; done | sort -u | wc -l"),
+			    .shared = shared, .n_shared = 2, .caps = "[\"CAP_SYS_PTRACE\"]" };
+	struct err err = ERR_INIT;
+	static struct container one, two;
+
+	if (create(&one, "one", "rootfs", &a, &err) < 0 || start(&one, &err) < 0)
+		fail_msg("%s", err.text);
+	if (create(&two, "two", "rootfs", &b, &err) < 0 || start(&two, &err) < 0)
+		fail_msg("%s", err.text);
+	read_output(two.out, output);
+	assert_int_equal(reap(two.pidfd), 0);
+	assert_string_equal(output, "2\n");
+	discard(&two);
+	discard(&one);
+}
+
+static void agents_files_are_out_of_reach_while_it_waits(void **state)
+{
+	const struct setup_shared_namespace shared[] = { { OCI_NS_PID, "pod1" } };
+	struct config a = { .args = "[\"sleep\",\"1000\"]", .shared = shared, .n_shared = 1 };
+	struct config b = { .shared = shared, .n_shared = 1 };
+	struct err err = ERR_INIT;
+	static struct container one, two;
+
+	if (create(&one, "one", "rootfs", &a, &err) < 0 || start(&one, &err) < 0)
+		fail_msg("%s", err.text);
+	if (create(&two, "two", "rootfs", &b, &err) < 0)
+		fail_msg("%s", err.text);
+	/* Process 2 in the shared pid namespace is the copy of the agent. */
+	assert_int_equal(exec_in(&one, "{\"cwd\":\"/\",\"args\":[\"sh\",\"-c\",\"ls /proc/2/fd | wc -l; "
+				       "for f in exe root cwd fd/3 fd/0 ns/mnt; do readlink /proc/2/$f; done; "
+				       "cat /proc/2/mem /proc/2/environ 2>&1 | grep -c denied\"],"
+				       "\"env\":[\"PATH=/bin\"]}", output, &err), 0);
+	/* Its own 0, 1, 2 and the socket; none of the links can be read. */
+	assert_string_equal(output, "4\n2\n");
+	discard(&two);
+	discard(&one);
+}
+
+/* ---- the world ------------------------------------------------------------------------------- */
+
+static void find_cgroup2(void)
+{
+	static const char *const places[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		struct statfs fs;
+
+		if (statfs(places[i], &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) {
+			snprintf(cgroup_root, sizeof(cgroup_root), "%s/onggi-test-%d", places[i],
+				 (int)getpid());
+			assert_int_equal(mkdir(cgroup_root, 0755), 0);
+			return;
+		}
+	}
+	fail_msg("no cgroup2 mount");
+}
+
+static int enter(void **state)
+{
+	static const char *const applets[] = {
+		"sh",   "cat",  "ls",   "id",    "grep",     "stat", "sleep", "true", "readlink", "hostname",
+		"pwd",  "wc",   "head", "touch", "mknod",    "mkdir", "sync", "cut",  "tty",      "tr",
+		"sort", "test",
+	};
+	char path[PATH_MAX], command[PATH_MAX];
+
+	world_enter(&world);
+	find_cgroup2();
+	assert_int_equal(namespace_registry_create(&registry), 0);
+	world_mkdir(&world, "rootfs/bin");
+	world_mkdir(&world, "rootfs/etc");
+	world_mkdir(&world, "rootfs/dev");
+	snprintf(command, sizeof(command), "cp /bin/busybox %s/rootfs/bin/busybox", world.path);
+	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
+		snprintf(path, sizeof(path), "rootfs/bin/%s", applets[i]);
+		world_link(&world, "busybox", path);
+	}
+	return 0;
+}
+
+static int leave(void **state)
+{
+	char path[PATH_MAX];
+
+	namespace_registry_destroy(registry);
+	snprintf(path, sizeof(path), "%s/onggi", cgroup_root);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(cgroup_root), 0);
+	world_leave(&world);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	return 0;
+}
+
+static int fds_before;
+
+static int count_before(void **state)
+{
+	fds_before = world_count_fds();
+	return 0;
+}
+
+static int count_after(void **state)
+{
+	bool failed = false;
+
+	for (size_t i = 0; i < LIVE_MAX; i++) {
+		if (live[i]) {
+			discard(live[i]);
+			failed = true;
+		}
+	}
+	if (failed)
+		return 0;
+	assert_int_equal(world_count_fds(), fds_before);
+	return 0;
+}
+
+#define claim(f) cmocka_unit_test_setup_teardown(f, count_before, count_after)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		claim(program_runs_with_its_exit_code),
+		claim(init_is_pid_1_and_alone),
+		claim(hostname_is_set),
+		claim(no_descriptor_is_left_over),
+		claim(only_the_specs_mounts_are_there),
+		claim(devices_are_there_and_work),
+		claim(without_a_dev_mount_the_image_is_not_written_to),
+		claim(readonly_root_is_readonly_and_tmpfs_is_not),
+		claim(masked_and_readonly_paths_hold),
+		claim(tmpfs_can_be_filled_with_what_it_covers),
+		claim(binds_come_with_their_flags),
+		claim(cgroup_mount_shows_the_containers_own),
+		claim(mqueue_is_that_of_the_ipc_namespace),
+		claim(working_folder_is_made),
+		claim(capabilities_are_exact),
+		claim(user_has_no_capabilities_unless_ambient),
+		claim(ambient_capabilities_reach_the_user),
+		claim(fifo_as_passwd_does_not_stop_the_start),
+		claim(seccomp_filter_holds_without_no_new_privs),
+		claim(seccomp_filter_holds_with_no_new_privs),
+		claim(limits_and_oom_score_are_set),
+		claim(sysctl_of_the_ipc_namespace_is_set),
+		claim(device_rules_forbid_other_devices),
+		claim(terminal_is_the_containers_own),
+		claim(links_for_proc_sys_and_dev_are_refused),
+		claim(link_for_dev_without_a_mount_is_refused),
+		claim(nothing_is_mounted_inside_proc),
+		claim(links_out_of_the_root_stay_inside),
+		claim(image_with_a_fake_null_masks_with_the_real_one),
+		claim(working_folder_cannot_be_a_descriptor),
+		claim(unsupported_parts_are_refused_by_name),
+		claim(missing_program_is_reported_in_runcs_words),
+		claim(broken_program_fails_at_start),
+		claim(same_id_twice_is_refused),
+		claim(child_ends_when_the_agent_gives_up),
+		claim(exec_joins_the_container),
+		claim(exec_into_a_dead_container_fails),
+		claim(containers_share_namespaces_by_key),
+		claim(agents_files_are_out_of_reach_while_it_waits),
+	};
+
+	return cmocka_run_group_tests_name("agent setup", tests, enter, leave);
+}
