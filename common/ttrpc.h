@@ -147,14 +147,16 @@ DEFINE_CLEANUP(struct ttrpc_client *, ttrpc_client_destroy);
  * @response          descriptor of the answer
  * @timeout_ms        0: none; also sent to the peer as timeout_nano
  *
- * Returns 0, or (then @done will not run) -EMSGSIZE, -ENOMEM, -EPIPE connection gone.
+ * Returns 0, or (then @done will not run) -EMSGSIZE, -ENOMEM, -ENOBUFS the peer has left TTRPC_QUEUE_MAX bytes
+ * of requests unread, -EPIPE connection gone.
  */
 int ttrpc_client_call(struct ttrpc_client *client, const char *service, const char *method,
 		      const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
 		      uint64_t timeout_ms, ttrpc_done_fn done, void *userdata);
 
 /*
- * The same, waiting: runs the client's loop until the answer is there. Other sources of the loop are served meanwhile.
+ * The same, waiting: runs the client's loop until the answer is there. Other sources of the loop are served meanwhile,
+ * also inside a callback of this client. Not for handlers: their connection takes no request until they return.
  * @ret_response  unpacked, freed by the caller with protobuf_c_message_free_unpacked(x, NULL); may be NULL
  *
  * Returns 0, or the errno that suits the status, with the peer's message in @err.

@@ -173,7 +173,7 @@ static void handle_frame(struct ttrpc_client *client, const struct ttrpc_frame *
 		call_succeed(call, response->payload.data, response->payload.len);
 	else
 		call_end(call, code < 0 || code > TTRPC_UNAUTHENTICATED ? TTRPC_UNKNOWN : (enum ttrpc_code)code,
-			 response->status->message);
+			 response->status->message[0] ? response->status->message : "no reason was given");
 	onggi__ttrpc__response__free_unpacked(response, NULL);
 }
 
@@ -191,32 +191,34 @@ static void handle_frames(struct ttrpc_client *client)
 		client_lost(client, "no memory for a response");
 }
 
-static void client_flush(struct ttrpc_client *client)
+/* Returns 0 or a negative errno; then the rest stays queued and the loop comes back to it. */
+static int client_flush(struct ttrpc_client *client)
 {
 	int r = ttrpc_writer_flush(&client->writer, client->fd);
 
-	/* A broken connection is reported by the loop, not inside the call that noticed it. */
-	if (r == 0)
-		loop_source_set_events(client->source,
-				       LOOP_READ | (ttrpc_writer_empty(&client->writer) ? 0 : LOOP_WRITE));
+	loop_source_set_events(client->source,
+			       LOOP_READ | (ttrpc_writer_empty(&client->writer) ? 0 : LOOP_WRITE));
+	return r;
 }
 
 static void on_ready(int fd, unsigned int events, void *userdata)
 {
 	struct ttrpc_client *client = userdata;
-	int r;
+	int r = 0, w = 0;
 
 	client_hold(client);
 	if (events & LOOP_WRITE)
-		client_flush(client);
+		w = client_flush(client);
 	if (events & LOOP_READ) {
 		/* A callback of an outer round may have left frames behind. */
 		handle_frames(client);
 		r = client->closed ? 0 : ttrpc_reader_fill(&client->reader, client->fd);
 		handle_frames(client);
-		if (r < 0)
-			client_lost(client, r == -EPIPE ? "the connection was closed" : strerror(-r));
 	}
+	/* Reading first: what the peer said before it went away still counts. */
+	r = r < 0 ? r : w;
+	if (r < 0)
+		client_lost(client, r == -EPIPE ? "the connection was closed" : strerror(-r));
 	client_release(client);
 }
 
@@ -296,7 +298,7 @@ static int start_call(struct ttrpc_client *client, const char *service, const ch
 	}
 	TAILQ_INSERT_TAIL(&client->calls, call, link);
 	ttrpc_writer_add(&client->writer, packet);
-	client_flush(client);
+	client_flush(client); /* a broken connection is reported by the loop, not in here */
 	if (ret)
 		*ret = call;
 	TAKE_PTR(call);
