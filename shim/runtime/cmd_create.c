@@ -36,7 +36,9 @@ static int create(const struct runtime *rt, const struct launch_options *o, cons
 		launch_abort(l);
 		return r;
 	}
-	r = pidfile_write(o->pid_file, pid, err);
+	r = l->create_hooks ? container_create_hooks(rt, id, -EBADF, err) : 0;
+	if (r == 0)
+		r = pidfile_write(o->pid_file, pid, err);
 	if (r < 0)
 		undo(rt, id);
 	return r;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -29,16 +30,28 @@ static void remove_container(const struct runtime *rt, const char *id)
 		container_remove(c, NULL);
 }
 
+/* What "start" does, hooks and all. */
+static int start_container(const struct runtime *rt, const char *id, struct err *err)
+{
+	char *args[] = { (char *)id, NULL };
+
+	return cmd_start.run(rt, NULL, args, err);
+}
+
 static int run_detached(const struct runtime *rt, struct launch *l, const struct values *v, struct err *err)
 {
 	pid_t pid;
 	int r;
 
-	l->proxy.start = true;
 	r = proxy_fork(&l->proxy, &pid, err);
 	if (r < 0)
 		return r;
-	r = pidfile_write(v->launch.pid_file, pid, err);
+	if (l->create_hooks)
+		r = container_create_hooks(rt, l->id, -EBADF, err);
+	if (r == 0)
+		r = start_container(rt, l->id, err);
+	if (r == 0)
+		r = pidfile_write(v->launch.pid_file, pid, err);
 	if (r < 0)
 		remove_container(rt, l->id);
 	return r;
@@ -48,15 +61,20 @@ static int run_detached(const struct runtime *rt, struct launch *l, const struct
 static int run_foreground(const struct runtime *rt, struct launch *l, const struct values *v, struct err *err)
 {
 	_cleanup_(proxy_close_p) struct proxy *p = NULL;
+	_cleanup_close_ int netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	int r, code;
 
 	r = proxy_open(&l->proxy, &p, err);
 	if (r < 0)
 		return r;
-	r = proxy_start(p, err);
-	if (r < 0)
-		return r;
-	r = pidfile_write(v->launch.pid_file, getpid(), err);
+	if (l->create_hooks)
+		r = container_create_hooks(rt, l->id, netns_fd, err);
+	if (r == 0)
+		r = pidfile_write(v->launch.pid_file, getpid(), err);
+	if (r == 0)
+		r = proxy_start(p, err);
+	if (r == 0)
+		container_poststart_hooks(rt, l->id, netns_fd);
 	if (r < 0) {
 		proxy_close(TAKE_PTR(p));
 		remove_container(rt, l->id);

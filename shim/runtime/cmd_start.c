@@ -18,7 +18,10 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	r = container_connect(c, &client, err);
 	if (r < 0)
 		return r;
-	return client_start(client, (struct client_process){ args[0], NULL }, err);
+	r = client_start(client, (struct client_process){ args[0], NULL }, err);
+	if (r == 0)
+		container_poststart_hooks(rt, args[0], -EBADF);
+	return r;
 }
 
 const struct command cmd_start = {

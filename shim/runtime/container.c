@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "common/log.h"
 #include "common/path.h"
 #include "shim/monitor.h"
+#include "shim/runtime/hooks.h"
 
 int container_check_id(const char *id, struct err *err)
 {
@@ -168,6 +170,16 @@ static int remove_live(struct container *c, struct err *err)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* The specification: their failure is for the log, the container is gone anyway. An engine may have removed the bundle. */
+static void run_poststop(const struct container *c)
+{
+	struct err err = ERR_INIT;
+	int r = hooks_run(c->record, OCI_HOOK_POSTSTOP, CONTAINER_STOPPED, -EBADF, &err);
+
+	if (r < 0 && r != -ENOENT)
+		log_warning("%s", err.text);
+}
+
 int container_remove(struct container *c, struct err *err)
 {
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *sandbox = NULL;
@@ -189,8 +201,32 @@ int container_remove(struct container *c, struct err *err)
 		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
 	if (last && sandbox && wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS))
 		sandbox_clean_up(c->state_root, sandbox->id, NULL);
+	run_poststop(c);
 	container_unreserve(c->rootfd, id);
 	return 0;
+}
+
+int container_create_hooks(const struct runtime *rt, const char *id, int netns_fd, struct err *err)
+{
+	_cleanup_(container_close_p) struct container *c = NULL;
+	int r;
+
+	r = container_open(rt, id, &c, err);
+	if (r == 0)
+		r = hooks_run(c->record, OCI_HOOK_PRESTART, CONTAINER_CREATING, netns_fd, err);
+	if (r == 0)
+		r = hooks_run(c->record, OCI_HOOK_CREATE_RUNTIME, CONTAINER_CREATING, netns_fd, err);
+	return r;
+}
+
+void container_poststart_hooks(const struct runtime *rt, const char *id, int netns_fd)
+{
+	_cleanup_(container_close_p) struct container *c = NULL;
+	struct err err = ERR_INIT;
+
+	if (container_open(rt, id, &c, &err) < 0 ||
+	    hooks_run(c->record, OCI_HOOK_POSTSTART, CONTAINER_RUNNING, netns_fd, &err) < 0)
+		log_warning("%s", err.text);
 }
 
 /* ---- reserving ids ---- */

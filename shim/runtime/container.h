@@ -46,6 +46,15 @@ int container_refresh(struct container *c, struct err *err);
 #define CONTAINER_STOP_TIMEOUT_MS 10000
 int container_remove(struct container *c, struct err *err);
 
+/*
+ * Run the hooks of creation (prestart, createRuntime): the engine's last word before the container counts as created.
+ * @netns_fd  network namespace of the command, if this process has left it; else -EBADF
+ */
+int container_create_hooks(const struct runtime *rt, const char *id, int netns_fd, struct err *err);
+
+/* The container has been started. Failures are for the log. */
+void container_poststart_hooks(const struct runtime *rt, const char *id, int netns_fd);
+
 /* Folder for FIFOs, as a new string. */
 int container_io_dir(const char *state_root, const char *id, char **ret);
 /* Path of the task socket of a sandbox, as a new string. */

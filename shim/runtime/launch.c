@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/oci.h"
 #include "shim/runtime/container.h"
+#include "shim/runtime/hooks.h"
 
 int launch_check_console(bool terminal, bool detached, const char *console_socket, struct err *err)
 {
@@ -49,7 +50,10 @@ static int load_spec(struct launch *l, const char *bundle, struct oci_spec **ret
 	r = oci_spec_parse(text, len, ret, err);
 	if (r < 0)
 		return err_prefix(err, "%s", path), r;
-	return (*ret)->has_process ? 0 : err_set(err, -EINVAL, "%s: process property must not be empty", path);
+	if (!(*ret)->has_process)
+		return err_set(err, -EINVAL, "%s: process property must not be empty", path);
+	l->create_hooks = (*ret)->n_hooks[OCI_HOOK_PRESTART] + (*ret)->n_hooks[OCI_HOOK_CREATE_RUNTIME] > 0;
+	return hooks_check(*ret, err);
 }
 
 static int fill_proxy(struct launch *l, const struct launch_options *options, const struct oci_spec *spec,

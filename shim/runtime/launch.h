@@ -43,6 +43,7 @@ struct launch {
 	char *state_root, *id, *bundle, *io_dir;
 	int rootfd, folder_fd;
 	struct sandbox_join join;
+	bool create_hooks;         /* config.json names prestart or createRuntime hooks */
 	struct proxy_config proxy; /* borrows from the rest */
 };
 
