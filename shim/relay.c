@@ -128,7 +128,7 @@ static int open_streams(struct relay *io, const struct relay_config *config, str
 		struct output *out = &io->outputs[i];
 		const char *path = config->paths[out->stream];
 
-		if (!given(path) || (config->terminal && out->stream == STDIO_STDERR))
+		if (!given(path) || (config->terminal && out->stream == RELAY_STDERR))
 			continue;
 		r = open_both_ends(path, &out->keep_fd, &out->fd, err);
 		if (r >= 0)
@@ -136,9 +136,9 @@ static int open_streams(struct relay *io, const struct relay_config *config, str
 		if (r < 0)
 			return r;
 	}
-	if (!given(config->paths[STDIO_STDIN]))
+	if (!given(config->paths[RELAY_STDIN]))
 		return 0;
-	r = open_both_ends(config->paths[STDIO_STDIN], &io->in_fd, &io->in_keep_fd, err);
+	r = open_both_ends(config->paths[RELAY_STDIN], &io->in_fd, &io->in_keep_fd, err);
 	if (r < 0)
 		return r;
 	return loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
@@ -161,7 +161,7 @@ int relay_create(struct loop *loop, const struct relay_config *config, const str
 		struct output *out = &io->outputs[i];
 
 		out->io = io;
-		out->stream = i == 0 ? STDIO_STDOUT : STDIO_STDERR;
+		out->stream = i == 0 ? RELAY_STDOUT : RELAY_STDERR;
 		out->fd = out->keep_fd = -EBADF;
 	}
 	r = open_streams(io, config, err);
@@ -364,7 +364,7 @@ static int output_append(struct output *out, const void *data, size_t len)
 
 int relay_output(struct relay *io, enum relay_stream stream, const void *data, size_t len, bool eof)
 {
-	struct output *out = &io->outputs[stream == STDIO_STDOUT ? 0 : 1];
+	struct output *out = &io->outputs[stream == RELAY_STDOUT ? 0 : 1];
 	uint32_t asked = out->asked;
 	int r;
 
@@ -460,7 +460,7 @@ void relay_start(struct relay *io)
 		io->ops->close_input(io->userdata);
 	for (int i = 0; i < OUTPUTS; i++) {
 		/* A terminal has one output. */
-		if (io->terminal && io->outputs[i].stream == STDIO_STDERR)
+		if (io->terminal && io->outputs[i].stream == RELAY_STDERR)
 			output_done(&io->outputs[i]);
 		else
 			output_pump(&io->outputs[i]);

@@ -30,7 +30,7 @@
 /* After the process's end: silence of an output that something else in the guest holds open. */
 #define RELAY_SILENCE_MS 2000
 
-enum relay_stream { STDIO_STDIN, STDIO_STDOUT, STDIO_STDERR, STDIO_STREAMS };
+enum relay_stream { RELAY_STDIN, RELAY_STDOUT, RELAY_STDERR, RELAY_STREAMS };
 
 struct relay;
 
@@ -47,7 +47,7 @@ struct relay_ops {
 
 struct relay_config {
 	/* "" or NULL: no such stream. Else a FIFO, with or without "fifo://" before its absolute path. */
-	const char *paths[STDIO_STREAMS];
+	const char *paths[RELAY_STREAMS];
 	bool terminal; /* stderr is not used */
 };
 

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * Whatever ends the VM or the sandbox is deferred to one timer ("work"), because it is noticed deep inside of callbacks of the very
+ * objects that it destroys. work_now looks at the facts in a fixed order: is there a reason to give up the VM,
+ * does anything still need it, is any container left.
+ */
+#include "shim/sandbox.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "common/path.h"
+#include "hypervisor/accel.h"
+#include "shim/monitor.h"
+#include "shim/sandbox_vm.h"
+#include "shim/task.h"
+
+void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX];
+	va_list ap;
+	int n;
+
+	/* What the guest makes us say must not fill the host's memory, where the log lives. */
+	if (s->log_bytes > SANDBOX_LOG_BYTES_MAX)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	s->log_bytes += n > 0 ? (size_t)n : 0;
+	log_write(level, "%s", text);
+	if (s->log_bytes > SANDBOX_LOG_BYTES_MAX)
+		log_write(LOG_LEVEL_WARNING, "the log has reached its limit");
+}
+
+/* ---- giving up, settling, finishing ---- */
+
+/* The containers that are there now; each may leave the list meanwhile. */
+static void tell_all_lost(struct sandbox *s, const char *reason)
+{
+	struct task *c = s->containers, *next;
+
+	if (c)
+		task_ref(c);
+	while (c) {
+		task_guest_lost(c, reason);
+		next = c->next;
+		if (next)
+			task_ref(next);
+		task_unref(c);
+		c = next;
+	}
+}
+
+static void lose_vm(struct sandbox *s)
+{
+	_cleanup_free_ char *reason = TAKE_PTR(s->lost_reason);
+
+	sandbox_log(s, LOG_LEVEL_ERROR, "the sandbox's VM is given up: %s", reason);
+	/* First the records and answers, then what takes time. */
+	s->phase = SANDBOX_DOWN;
+	tell_all_lost(s, reason);
+	sandbox_vm_stop(s);
+}
+
+static bool needs_vm(const struct sandbox *s)
+{
+	for (const struct task *c = s->containers; c; c = c->next) {
+		if (task_needs_vm(c))
+			return true;
+	}
+	return false;
+}
+
+static void remove_from_disk(struct sandbox *s)
+{
+	_cleanup_free_ char *path = NULL;
+
+	hostshare_destroy(TAKE_PTR(s->share));
+	if (asprintf(&path, "sandboxes/%s", s->id) < 0)
+		path = NULL;
+	if (path)
+		path_remove_tree(s->rootfd, path);
+}
+
+void sandbox_finish_if_empty(struct sandbox *s)
+{
+	if (s->containers || s->finished)
+		return;
+	s->finished = true;
+	sandbox_vm_stop(s);
+	remove_from_disk(s);
+	sandbox_settle(s);
+}
+
+static void work_now(void *userdata)
+{
+	struct sandbox *s = userdata;
+
+	if (s->agent_gone && !s->lost_reason)
+		sandbox_give_up(s, "the agent has closed its channel");
+	if (s->lost_reason)
+		lose_vm(s);
+	for (struct task *c = s->containers; c; c = c->next)
+		task_sweep(c);
+	/* Until something has been created the VM boots for what is to come. */
+	if (s->phase != SANDBOX_DOWN && !s->idle && !needs_vm(s))
+		sandbox_vm_stop(s);
+	if (!s->containers && !s->idle) {
+		sandbox_finish_if_empty(s);
+		s->on_empty(s->userdata);
+	}
+}
+
+void sandbox_settle(struct sandbox *s)
+{
+	if (s->work)
+		loop_timer_set(s->work, 0);
+}
+
+void sandbox_give_up(struct sandbox *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->lost_reason || s->phase == SANDBOX_DOWN)
+		return;
+	va_start(ap, fmt);
+	if (vasprintf(&s->lost_reason, fmt, ap) < 0)
+		s->lost_reason = strdup("out of memory");
+	va_end(ap);
+	sandbox_settle(s);
+}
+
+static void idle_too_long(void *userdata)
+{
+	struct sandbox *s = userdata;
+
+	loop_source_destroy(TAKE_PTR(s->idle));
+	sandbox_settle(s);
+}
+
+/* ---- life ---- */
+
+static int copy_options(struct sandbox *s, const struct sandbox_options *options)
+{
+	s->options = *options;
+	s->root = strdup(options->root);
+	s->id = strdup(options->id);
+	s->record = calloc(1, sizeof(*s->record));
+	if (!s->root || !s->id || !s->record || asprintf(&s->dir, "%s/sandboxes/%s", s->root, s->id) < 0)
+		return -ENOMEM;
+	s->options.root = s->root;
+	s->options.id = s->id;
+	s->options.cri_sandbox_id = NULL;
+	s->record->id = strdup(options->id);
+	s->record->netns_dev = options->netns_dev;
+	s->record->netns_ino = options->netns_ino;
+	if (!s->record->id)
+		return -ENOMEM;
+	if (options->cri_sandbox_id) {
+		s->record->cri_sandbox_id = strdup(options->cri_sandbox_id);
+		if (!s->record->cri_sandbox_id)
+			return -ENOMEM;
+	}
+	return process_id_of(getpid(), &s->record->monitor);
+}
+
+static int choose_accelerator(struct sandbox *s, struct err *err)
+{
+	_cleanup_free_ char *cache = NULL;
+	enum accel_policy policy;
+	int r;
+
+	r = accel_policy_parse(s->options.config->accel, &policy);
+	if (r < 0)
+		return err_set(err, r, "field 'accel': unknown value '%s'", s->options.config->accel);
+	if (asprintf(&cache, "%s/cache", s->root) < 0)
+		return cache = NULL, -ENOMEM;
+	return accel_choose(policy, cache, &s->accel, err);
+}
+
+static int open_folders(struct sandbox *s, struct err *err)
+{
+	int r;
+
+	r = state_open_root(s->root, &s->rootfd, err);
+	if (r < 0)
+		return r;
+	s->dirfd = open(s->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->dirfd < 0)
+		return err_set_errno(err, -errno, "sandbox folder '%s'", s->dir);
+	return sandbox_record_save(s->rootfd, s->record, err);
+}
+
+int sandbox_create(struct loop *loop, const struct sandbox_options *options, void (*on_empty)(void *userdata),
+		   void *userdata, struct sandbox **ret, struct err *err)
+{
+	_cleanup_(sandbox_destroy_p) struct sandbox *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->loop = loop;
+	s->rootfd = s->dirfd = -EBADF;
+	s->on_empty = on_empty;
+	s->userdata = userdata;
+	r = copy_options(s, options);
+	if (r < 0)
+		return err_set_errno(err, r, "sandbox '%s'", options->id);
+	r = open_folders(s, err);
+	if (r >= 0)
+		r = choose_accelerator(s, err);
+	if (r >= 0)
+		r = hostshare_create(s->dirfd, s->dir, &s->share, err);
+	if (r < 0)
+		return r;
+	if ((r = loop_add_timer(loop, 0, work_now, s, &s->work)) < 0 || (r = loop_timer_disarm(s->work)) < 0 ||
+	    (r = loop_add_timer(loop, MONITOR_IDLE_TIMEOUT_MS, idle_too_long, s, &s->idle)) < 0)
+		return err_set_errno(err, r, "timers");
+	r = sandbox_vm_start(s, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int sandbox_need_vm(struct sandbox *s, struct err *err)
+{
+	/* Something is being created: from here on the containers say how long all lives. */
+	loop_source_destroy(TAKE_PTR(s->idle));
+	if (s->lost_reason)
+		return err_set(err, -EPIPE, "the sandbox's VM is ending: %s", s->lost_reason);
+	return s->phase == SANDBOX_DOWN ? sandbox_vm_start(s, err) : 0;
+}
+
+void sandbox_shut_down(struct sandbox *s)
+{
+	if (!s || s->finished)
+		return;
+	s->phase = SANDBOX_DOWN;
+	tell_all_lost(s, "the sandbox monitor is ending");
+	sandbox_vm_stop(s);
+	while (s->containers)
+		task_drop(s->containers);
+	s->finished = true;
+	if (s->share)
+		remove_from_disk(s);
+}
+
+void sandbox_abandon(struct sandbox *s)
+{
+	if (s->containers)
+		return;
+	loop_source_destroy(TAKE_PTR(s->idle));
+	sandbox_settle(s);
+}
+
+void sandbox_destroy(struct sandbox *s)
+{
+	if (!s)
+		return;
+	sandbox_shut_down(s);
+	loop_source_destroy(s->work);
+	loop_source_destroy(s->idle);
+	cleanup_close_p(&s->dirfd);
+	cleanup_close_p(&s->rootfd);
+	sandbox_record_free(s->record);
+	free(s->lost_reason);
+	free(s->dir);
+	free(s->root);
+	free(s->id);
+	free(s);
+}

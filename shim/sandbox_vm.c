@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/sandbox_vm.h"
+
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/proto/agent.pb-c.h"
+#include "shim/task.h"
+
+#define CONFIGURE_TIMEOUT_MS 30000
+#define AGENT_GONE_GRACE_MS 50
+#define ENTROPY_BYTES 64
+#define CONSOLE_TAIL_BYTES 1024
+
+const struct sandbox_files_ops sandbox_virtiofsd = {
+	.create = file_server_create,
+	.take_socket = file_server_take_socket,
+	.pid = file_server_pid,
+	.set_readonly = file_server_set_readonly,
+	.destroy = file_server_destroy,
+};
+
+/* ---- the ends of the three ---- */
+
+static void vm_ended(struct vm *vm, int status, const char *reason, void *userdata)
+{
+	struct sandbox *s = userdata;
+	char text[AGENT_TEXT_MAX];
+
+	agent_text(text, sizeof(text), reason);
+	sandbox_give_up(s, "the VMM has ended (wait status 0x%x)%s%s", (unsigned int)status, text[0] ? ": " : "",
+			text);
+}
+
+static void files_ended(struct file_server *fs, int status, const char *reason, void *userdata)
+{
+	struct sandbox *s = userdata;
+	char text[AGENT_TEXT_MAX];
+
+	agent_text(text, sizeof(text), reason);
+	sandbox_give_up(s, "the file server has ended (wait status 0x%x)%s%s", (unsigned int)status,
+			text[0] ? ": " : "", text);
+}
+
+/* A VMM that has died closes the channel too, and knows better why: it gets a moment to say so. */
+static void agent_gone(void *userdata)
+{
+	struct sandbox *s = userdata;
+
+	s->agent_gone = true;
+	loop_timer_set(s->work, AGENT_GONE_GRACE_MS);
+}
+
+/* ---- greeting the agent ---- */
+
+static void give_up_boot(struct sandbox *s, const char *what, const char *message)
+{
+	char text[AGENT_TEXT_MAX], console[CONSOLE_TAIL_BYTES] = "";
+
+	agent_text(text, sizeof(text), message);
+	if (s->vm)
+		vm_console_tail(s->vm, console, sizeof(console));
+	sandbox_give_up(s, "%s: %s%s%s", what, text, console[0] ? "; end of the guest's console: " : "", console);
+}
+
+static void configured(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+	const Onggi__Agent__V1__ConfigureResponse *answer = response;
+	struct sandbox *s = userdata;
+
+	if (agent_code_is_loss(code) || s->phase != SANDBOX_BOOTING)
+		return;
+	if (code != TTRPC_OK) {
+		give_up_boot(s, "configure the guest", message);
+		return;
+	}
+	agent_text(s->guest_kernel, sizeof(s->guest_kernel), answer->kernel_release);
+	s->guest_memory_total = answer->memory_total_bytes;
+	s->guest_memory_available = answer->memory_available_bytes;
+	s->phase = SANDBOX_READY;
+	sandbox_log(s, LOG_LEVEL_DEBUG, "guest is ready, kernel %s", s->guest_kernel);
+	for (struct task *c = s->containers, *next; c; c = next) {
+		next = c->next;
+		task_guest_ready(c);
+	}
+}
+
+static void configure(struct sandbox *s)
+{
+	Onggi__Agent__V1__ConfigureRequest request = ONGGI__AGENT__V1__CONFIGURE_REQUEST__INIT;
+	uint8_t entropy[ENTROPY_BYTES];
+	struct timespec now;
+
+	if (getrandom(entropy, sizeof(entropy), 0) != sizeof(entropy)) {
+		sandbox_give_up(s, "no random bytes for the guest: %s", strerror(errno));
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	request.realtime_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	request.entropy = (ProtobufCBinaryData){ .data = entropy, .len = sizeof(entropy) };
+	request.hostname = (char *)"onggi";
+	request.share_tag = (char *)SANDBOX_SHARE_TAG;
+	request.log_level = s->options.config->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING;
+	agent_call(s, "Configure", &request.base, &onggi__agent__v1__configure_response__descriptor,
+		   CONFIGURE_TIMEOUT_MS, configured, s);
+	explicit_bzero(entropy, sizeof(entropy));
+}
+
+static void greeted(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+	struct sandbox *s = userdata;
+	char text[96];
+
+	if (agent_code_is_loss(code) || s->phase != SANDBOX_BOOTING)
+		return;
+	if (code == TTRPC_DEADLINE_EXCEEDED) {
+		snprintf(text, sizeof(text), "the guest has not answered within %u ms ('boot_timeout_s')",
+			 s->options.config->boot_timeout_ms);
+		give_up_boot(s, "boot", text);
+		return;
+	}
+	configure(s);
+}
+
+/*
+ * The time that Configure carries must be that of its arrival, not of the boot's begin: so a call that the agent does not know
+ * goes first, whose refusal says that it is there.
+ */
+static void greet(struct sandbox *s)
+{
+	Onggi__Agent__V1__Empty request = ONGGI__AGENT__V1__EMPTY__INIT;
+
+	agent_call(s, "Greet", &request.base, &onggi__agent__v1__empty__descriptor,
+		   s->options.config->boot_timeout_ms, greeted, s);
+}
+
+/* ---- starting ---- */
+
+struct files_args {
+	struct sandbox *s;
+	struct err *err;
+};
+
+static int start_files_in_namespace(void *userdata)
+{
+	struct files_args *args = userdata;
+	struct sandbox *s = args->s;
+	struct file_server_config config = {
+		.path = s->options.config->file_server,
+		.dir = hostshare_path(s->share),
+		.state_dirfd = s->dirfd,
+	};
+
+	return s->options.files->create(s->loop, &config, files_ended, s, &s->files, args->err);
+}
+
+static int start_vmm(struct sandbox *s, int share_fd, struct err *err)
+{
+	const struct config *config = s->options.config;
+	struct vm_config vm_config = {
+		.name = s->id,
+		.vmm_path = config->vmm,
+		.kernel = config->kernel,
+		.initrd = config->initrd,
+		.accel = s->accel,
+		.vcpus = s->options.vcpus,
+		.memory_mib = s->options.memory_mib,
+		.debug = config->debug,
+		.share_fd = share_fd,
+		.share_tag = SANDBOX_SHARE_TAG,
+		.state_dirfd = s->dirfd,
+	};
+	static const struct vm_events events = { .on_exit = vm_ended };
+
+	return vm_create(s->options.driver, s->loop, &vm_config, &events, s, &s->vm, err);
+}
+
+static int connect_agent(struct sandbox *s, struct err *err)
+{
+	_cleanup_close_ int fd = vm_agent_fd(s->vm);
+	int r;
+
+	if (fd < 0)
+		return err_set_errno(err, fd, "channel to the agent");
+	r = ttrpc_client_create(s->loop, fd, agent_gone, s, &s->agent);
+	if (r < 0)
+		return err_set_errno(err, r, "channel to the agent");
+	TAKE_FD(fd);
+	return 0;
+}
+
+static int start_all(struct sandbox *s, struct err *err)
+{
+	_cleanup_close_ int share_fd = -EBADF;
+	int r;
+
+	r = hostshare_run(s->share, start_files_in_namespace, &(struct files_args){ s, err });
+	if (r < 0)
+		return r;
+	share_fd = s->options.files->take_socket(s->files);
+	if (share_fd < 0)
+		return err_set_errno(err, share_fd, "socket of the file server");
+	r = start_vmm(s, share_fd, err);
+	if (r >= 0)
+		r = connect_agent(s, err);
+	return r;
+}
+
+static void save_record(struct sandbox *s)
+{
+	struct err err = ERR_INIT;
+
+	s->record->vmm = s->record->file_server = (struct process_id){ 0 };
+	if (s->vm)
+		process_id_of(vm_pid(s->vm), &s->record->vmm);
+	if (s->files)
+		process_id_of(s->options.files->pid(s->files), &s->record->file_server);
+	if (!s->finished && sandbox_record_save(s->rootfd, s->record, &err) < 0)
+		sandbox_log(s, LOG_LEVEL_ERROR, "%s", err.text);
+}
+
+int sandbox_vm_start(struct sandbox *s, struct err *err)
+{
+	int r;
+
+	r = start_all(s, err);
+	if (r < 0) {
+		err_prefix(err, "start the sandbox's VM");
+		sandbox_vm_stop(s);
+		return r;
+	}
+	s->phase = SANDBOX_BOOTING;
+	save_record(s);
+	greet(s);
+	return 0;
+}
+
+void sandbox_vm_stop(struct sandbox *s)
+{
+	bool was_there = s->vm || s->files;
+
+	s->phase = SANDBOX_DOWN;
+	ttrpc_client_destroy(TAKE_PTR(s->agent));
+	vm_destroy(TAKE_PTR(s->vm));
+	if (s->files)
+		s->options.files->destroy(TAKE_PTR(s->files));
+	free(TAKE_PTR(s->lost_reason));
+	s->agent_gone = false;
+	if (was_there)
+		save_record(s);
+}

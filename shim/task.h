@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task.h - one container of a sandbox: bundle, mounts, record, and its processes
+ *
+ * Shape:    lives in the sandbox's list from the begin of its creation until its deletion. Reference counted, because calls to
+ *           the agent outlive deletion.
+ * Record:   written before anybody is told of a change.
+ * Process:  the sandbox monitor; loop thread only.
+ */
+#ifndef ONGGI_SHIM_TASK_H
+#define ONGGI_SHIM_TASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/oci.h"
+#include "shim/proc.h"
+#include "shim/sandbox.h"
+
+#define TASK_EXECS_MAX 1024
+#define TASK_NAMESPACE_KEY_MAX 64
+/* After init's end: how long output of its execs may still be under way. */
+#define TASK_EXEC_DRAIN_MS 10000
+
+struct task_creation; /* task_create.h */
+
+struct task {
+	unsigned int refs;
+	struct sandbox *sandbox;
+	struct task *next;
+	uint64_t serial; /* unique in the sandbox; names its namespaces */
+	struct container_record *record;
+	/* What the agent knows its namespaces by, for others to join; "": none */
+	char namespace_keys[OCI_NS_COUNT][TASK_NAMESPACE_KEY_MAX];
+	struct proc *init;
+	struct proc *execs;
+	unsigned int n_execs;
+	struct task_creation *creation; /* NULL once it is created */
+	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
+	bool in_guest;   /* the agent may know it */
+	bool deleting;
+	bool removed;    /* no longer in the sandbox's list */
+};
+
+struct task_config {
+	const char *id, *bundle;
+	struct relay_config io;
+};
+
+/*
+ * Create: check the bundle, attach its mounts, and have the agent set it up, once the guest is there.
+ * done: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, …: nothing is left then.
+ */
+void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done, void *userdata);
+/* From the sandbox. */
+void task_guest_ready(struct task *c);
+void task_guest_lost(struct task *c, const char *reason);
+
+struct task *task_find(struct sandbox *s, const char *id);
+/* @exec_id "" or NULL: init. */
+struct proc *task_proc(struct task *c, const char *exec_id);
+struct task *task_ref(struct task *c);
+void task_unref(struct task *c);
+DEFINE_CLEANUP(struct task *, task_unref);
+
+/* Register an exec. @spec: OCI process object. */
+void task_exec(struct task *c, const struct proc_config *config, const void *spec, size_t len,
+		    proc_done_fn done, void *userdata);
+void task_pause(struct task *c, bool pause, proc_done_fn done, void *userdata);
+/* Forget an ended or never started exec. @done may be NULL. */
+void task_delete_exec(struct proc *p, proc_done_fn done, void *userdata);
+/* Delete a stopped or never started container. */
+void task_delete(struct task *c, proc_done_fn done, void *userdata);
+
+/* From a process: its state has changed. */
+void task_proc_running(struct proc *p);
+void task_proc_stopped(struct proc *p);
+
+/* Forget the stopped execs that nobody will ask for. Not from within a callback of theirs. */
+void task_sweep(struct task *c);
+
+/* Whether it needs the VM: being created, created, running, or output of it is under way. */
+bool task_needs_vm(const struct task *c);
+
+/* ---- within container*.c ---- */
+
+int task_save(struct task *c, struct err *err);
+/* Take it out of the list and its mounts away, and drop the list's reference. The record stays. */
+void task_drop(struct task *c);
+/* The same, and its record goes. */
+void task_remove(struct task *c);
+
+#endif

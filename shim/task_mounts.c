@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What of the host a container is given: its mounts, and which namespaces it shares. */
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "shim/task_create.h"
+
+/* ---- mounts ---- */
+
+static bool is_readonly(const struct oci_mount *m)
+{
+	return (m->flags & MS_RDONLY) || (m->rec_attr_set & MOUNT_ATTR_RDONLY);
+}
+
+static bool wants_later_mounts(const struct oci_mount *m)
+{
+	for (size_t i = 0; i < m->n_propagation; i++) {
+		if (m->propagation[i] & (MS_SLAVE | MS_SHARED))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Read-only covers the mounts below a recursive one too, unlike with a runtime of the host: the guest sees the whole as one
+ * file system, whose parts its own mount flags cannot tell apart.
+ */
+static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, struct err *err)
+{
+	_cleanup_free_ char *joined = NULL;
+	struct hostshare_source source = {
+		.path = m->source,
+		.recursive = m->is_recursive_bind,
+		.readonly = is_readonly(m),
+		.slave = wants_later_mounts(m),
+	};
+	char name[32];
+	int r;
+
+	if (!m->source || !m->source[0])
+		return err_set(err, -EINVAL, "mount of '%s': a bind mount needs a source", m->destination);
+	if (m->source[0] != '/') {
+		if (asprintf(&joined, "%s/%s", c->record->bundle, m->source) < 0)
+			return joined = NULL, -ENOMEM;
+		source.path = joined;
+	}
+	snprintf(name, sizeof(name), "m%zu", index);
+	r = hostshare_attach(c->sandbox->share, c->record->id, name, &source, err);
+	if (r < 0)
+		err_prefix(err, "mount of '%s'", m->destination);
+	return r;
+}
+
+int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *err)
+{
+	struct hostshare_source rootfs = { .path = c->record->rootfs, .recursive = true, .is_directory = true };
+	int r;
+
+	r = hostshare_add_container(c->sandbox->share, c->record->id, err);
+	if (r < 0)
+		return r;
+	r = hostshare_attach(c->sandbox->share, c->record->id, "rootfs", &rootfs, err);
+	if (r < 0) {
+		err_prefix(err, "rootfs");
+		return r;
+	}
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		if (!spec->mounts[i].is_bind)
+			continue;
+		r = attach_bind(c, &spec->mounts[i], i, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- namespaces ---- */
+
+/* Those that containers of one VM can share by name. The network is the VM's own. */
+static const bool can_share[OCI_NS_COUNT] = {
+	[OCI_NS_PID] = true, [OCI_NS_IPC] = true,    [OCI_NS_UTS] = true,
+	[OCI_NS_USER] = true, [OCI_NS_CGROUP] = true,
+};
+
+/* The container whose init's proxy has the pid in "/proc/<pid>/ns/<type>". */
+static struct task *owner_of_path(struct sandbox *s, const char *path)
+{
+	int pid, end = 0;
+
+	if (sscanf(path, "/proc/%d/ns/%n", &pid, &end) != 1 || end == 0 || pid <= 0)
+		return NULL;
+	for (struct task *c = s->containers; c; c = c->next) {
+		if (c->init && c->init->host_pid == pid)
+			return c;
+	}
+	return NULL;
+}
+
+/* A proxy has no namespaces of its own but the network: its path means the container's. */
+static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, char *key, struct err *err)
+{
+	const char *type = oci_namespace_name(ns);
+	const struct task *owner;
+	struct stat st, host;
+	char own[64];
+
+	if (stat(path, &st) < 0)
+		return err_set_errno(err, -errno, "%s namespace '%s'", type, path);
+	snprintf(own, sizeof(own), "/proc/self/ns/%s", type);
+	if (stat(own, &host) < 0)
+		return err_set_errno(err, -errno, "%s namespace of the host", type);
+	if (st.st_dev != host.st_dev || st.st_ino != host.st_ino) {
+		snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:%jx:%jx", type, (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+		return 0;
+	}
+	owner = owner_of_path(c->sandbox, path);
+	if (!owner || !owner->namespace_keys[ns][0])
+		return err_set(err, -EOPNOTSUPP,
+			       "%s namespace '%s' is the host's: a container in a VM cannot share it", type, path);
+	memcpy(key, owner->namespace_keys[ns], TASK_NAMESPACE_KEY_MAX);
+	return 0;
+}
+
+int task_choose_namespaces(struct task *c, const struct oci_spec *spec, struct err *err)
+{
+	for (enum oci_namespace ns = 0; ns < OCI_NS_COUNT; ns++) {
+		const struct oci_namespace_entry *entry = &spec->namespaces[ns];
+		char *key = c->namespace_keys[ns];
+		int r = 0;
+
+		if (!entry->present || ns == OCI_NS_NETWORK)
+			continue;
+		if (!can_share[ns] && entry->path)
+			return err_set(err, -EOPNOTSUPP, "%s namespace '%s': joining one is not supported",
+				       oci_namespace_name(ns), entry->path);
+		if (entry->path)
+			r = key_of_path(c, ns, entry->path, key, err);
+		else if (can_share[ns])
+			snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:c:%ju", oci_namespace_name(ns),
+				 (uintmax_t)c->serial);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
