@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * One QEMU process, four streams: QMP, console, agent channel (socket pairs; QEMU is given one end of each) and its
+ * stderr (a pipe). QEMU listens nowhere. It is started in the jail and dies with the monitor.
+ *
+ *   create -> RUNNING -> (process ends, or QMP is lost and it is killed) -> EXITED: operations fail, on_exit
+ *
+ * Callbacks of the user's may destroy the VM. Each way into this file that may call one is bracketed by enter() and
+ * leave(), and a destroy inside is done by the outermost leave().
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "common/io.h"
+#include "hypervisor/console.h"
+#include "hypervisor/jail.h"
+#include "hypervisor/qemu_cmdline.h"
+#include "hypervisor/qemu_device.h"
+#include "hypervisor/qmp.h"
+#include "hypervisor/tsc.h"
+#include "hypervisor/vm.h"
+
+#define CONSOLE_FILE "console.log"
+#define STDERR_FILE "vmm.log"
+#define PID_FILE "vmm.pid"
+#define STDERR_BYTES_MAX (32u << 10)
+/* Descriptors of one QEMU: the machine, and for each slot a backend with its eventfds. */
+#define NOFILE_MAX 1024
+#define MEMLOCK_BYTES_MAX (64u << 10)
+#define REASON_BYTES 512
+
+struct qemu_vm {
+	struct vm vm;
+	struct loop_source *child;
+	pid_t pid; /* -1 once reaped */
+	struct qmp *qmp;
+	struct qemu_devices *devices;
+	struct console *console, *words;
+	int agent_fd;
+	struct vm_events events;
+	void *userdata;
+	unsigned int depth;
+	bool destroyed;
+	char reason[REASON_BYTES]; /* what we know before the process tells */
+};
+
+static struct qemu_vm *qemu_of(struct vm *vm)
+{
+	return (struct qemu_vm *)vm;
+}
+
+static void qemu_free(struct qemu_vm *q)
+{
+	qmp_destroy(TAKE_PTR(q->qmp));
+	qemu_devices_destroy(q->devices);
+	loop_source_destroy(q->child);
+	if (q->pid > 0) {
+		kill(q->pid, SIGKILL);
+		while (waitpid(q->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	console_destroy(q->console);
+	console_destroy(q->words);
+	if (q->agent_fd >= 0)
+		close(q->agent_fd);
+	free(q);
+}
+
+static void enter(struct qemu_vm *q)
+{
+	q->depth++;
+}
+
+static void leave(struct qemu_vm *q)
+{
+	if (--q->depth == 0 && q->destroyed)
+		qemu_free(q);
+}
+
+static void qemu_destroy(struct vm *vm)
+{
+	struct qemu_vm *q = qemu_of(vm);
+
+	if (q->destroyed)
+		return;
+	q->destroyed = true;
+	/* A destroy inside of free's own callbacks finds the flag set; one inside of others is done by leave(). */
+	if (q->depth == 0)
+		qemu_free(q);
+}
+
+static void qemu_kill(struct vm *vm)
+{
+	struct qemu_vm *q = qemu_of(vm);
+
+	if (q->pid > 0)
+		kill(q->pid, SIGKILL);
+}
+
+/* ---- the end ---- */
+
+/* Its last words as one line, or what we know ourselves. */
+static void build_reason(struct qemu_vm *q, char *buf, size_t size)
+{
+	size_t len = console_tail(q->words, buf, size);
+
+	while (len > 0 && buf[len - 1] == '\n')
+		buf[--len] = '\0';
+	if (len == 0) {
+		snprintf(buf, size, "%s", q->reason);
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		if (buf[i] == '\n')
+			buf[i] = ';';
+}
+
+static void on_child(pid_t pid, int status, void *userdata)
+{
+	struct qemu_vm *q = userdata;
+	char reason[REASON_BYTES];
+
+	enter(q);
+	q->pid = -1;
+	loop_source_destroy(TAKE_PTR(q->child));
+	console_drain(q->console);
+	console_drain(q->words);
+	build_reason(q, reason, sizeof(reason));
+	qemu_devices_fail(q->devices, -EPIPE, "QEMU has ended");
+	qmp_destroy(TAKE_PTR(q->qmp));
+	if (!q->destroyed && q->events.on_exit)
+		q->events.on_exit(&q->vm, status, reason, q->userdata);
+	leave(q);
+}
+
+/* ---- QMP ---- */
+
+static void on_event(const char *event, const struct json *data, void *userdata)
+{
+	struct qemu_vm *q = userdata;
+	const char *why = NULL;
+
+	enter(q);
+	if (strcmp(event, "SHUTDOWN") == 0 && json_is_object(data) &&
+	    json_member_string(data, "", "reason", &why, NULL) == 1) {
+		snprintf(q->reason, sizeof(q->reason), "QEMU ended because of '%.64s'", why);
+		q->reason[console_clean(q->reason, strlen(q->reason))] = '\0';
+	}
+	qemu_devices_on_event(q->devices, q->qmp, event, data);
+	leave(q);
+}
+
+/* Without QMP the VM cannot be managed, and a peer that broke the protocol is not to be trusted: it ends. */
+static void on_lost(int code, const char *message, void *userdata)
+{
+	struct qemu_vm *q = userdata;
+
+	if (code != -EPIPE || !*q->reason)
+		snprintf(q->reason, sizeof(q->reason), "%s", message);
+	qemu_kill(&q->vm);
+}
+
+static int qemu_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
+			   struct err *err)
+{
+	struct qemu_vm *q = qemu_of(vm);
+
+	return qemu_devices_add(q->devices, q->qmp, device, done, userdata, err);
+}
+
+static int qemu_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err)
+{
+	struct qemu_vm *q = qemu_of(vm);
+
+	return qemu_devices_remove(q->devices, q->qmp, id, done, userdata, err);
+}
+
+/* ---- start ---- */
+
+struct streams {
+	int qmp[2], console[2], agent[2], words[2]; /* 0: ours, 1: QEMU's */
+};
+
+static void streams_close(struct streams *s)
+{
+	int *all[] = { s->qmp, s->console, s->agent, s->words };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		for (size_t end = 0; end < 2; end++)
+			if (all[i][end] >= 0)
+				close(TAKE_FD(all[i][end]));
+}
+
+static int streams_open(struct streams *s, struct err *err)
+{
+	int *pairs[] = { s->qmp, s->console, s->agent };
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[i]) < 0)
+			return err_set_errno(err, -errno, "socket pair for QEMU");
+	if (pipe2(s->words, O_CLOEXEC) < 0)
+		return err_set_errno(err, -errno, "pipe for QEMU");
+	return 0;
+}
+
+static int check_files(const struct vm_config *config, struct err *err)
+{
+	const struct {
+		const char *what, *path;
+		int mode;
+	} files[] = {
+		{ "virtual machine monitor", config->vmm_path, X_OK },
+		{ "guest kernel", config->kernel, R_OK },
+		{ "guest initramfs", config->initrd, R_OK },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (files[i].path && access(files[i].path, files[i].mode) < 0)
+			return err_set_errno(err, -errno, "%s '%s'", files[i].what, files[i].path);
+	return 0;
+}
+
+static int spawn(struct qemu_vm *q, const struct vm_config *config, struct streams *s, struct err *err)
+{
+	const int fds[] = { s->qmp[1], s->console[1], s->agent[1], config->share_fd };
+	const struct qemu_cmdline_fds numbers = {
+		.qmp = JAIL_FD_FIRST,
+		.console = JAIL_FD_FIRST + 1,
+		.agent = JAIL_FD_FIRST + 2,
+		.share = config->share_fd >= 0 ? JAIL_FD_FIRST + 3 : -1,
+	};
+	struct jail jail = {
+		.path = config->vmm_path,
+		.fds = fds,
+		.n_fds = config->share_fd >= 0 ? 4 : 3,
+		.stderr_fd = s->words[1],
+		.unshare_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
+		.nofile_max = NOFILE_MAX,
+		.memlock_max_bytes = MEMLOCK_BYTES_MAX,
+	};
+	unsigned int khz = config->accel == VM_ACCEL_TCG ? tsc_khz() : 0;
+	char **argv, text[16];
+	int r;
+
+	r = qemu_cmdline_build(config, &numbers, khz, &argv, err);
+	if (r < 0)
+		return r;
+	jail.argv = argv;
+	r = jail_spawn(&jail, &q->pid, err);
+	qemu_cmdline_free(argv);
+	if (r < 0)
+		return r;
+	snprintf(text, sizeof(text), "%d\n", (int)q->pid);
+	r = io_replace_file(config->state_dirfd, PID_FILE, text, strlen(text), 0600);
+	return r < 0 ? err_set_errno(err, r, "write '%s'", PID_FILE) : 0;
+}
+
+/* Our ends go to those who read them. */
+static int attach(struct qemu_vm *q, struct loop *loop, struct streams *s, int dirfd, struct err *err)
+{
+	const struct qmp_callbacks callbacks = { .on_event = on_event, .on_lost = on_lost, .userdata = q };
+	int r;
+
+	r = console_create(loop, s->console[0], dirfd, CONSOLE_FILE, CONSOLE_BYTES_MAX, &q->console);
+	if (r < 0)
+		return err_set_errno(err, r, "console log '%s'", CONSOLE_FILE);
+	s->console[0] = -EBADF;
+	r = console_create(loop, s->words[0], dirfd, STDERR_FILE, STDERR_BYTES_MAX, &q->words);
+	if (r < 0)
+		return err_set_errno(err, r, "log '%s'", STDERR_FILE);
+	s->words[0] = -EBADF;
+	r = qmp_create(loop, s->qmp[0], &callbacks, &q->qmp);
+	if (r < 0)
+		return err_set_errno(err, r, "QMP client");
+	s->qmp[0] = -EBADF;
+	r = fd_set_nonblock(s->agent[0], true);
+	if (r < 0)
+		return err_set_errno(err, r, "agent channel");
+	q->agent_fd = TAKE_FD(s->agent[0]);
+	return 0;
+}
+
+static int qemu_create(struct loop *loop, const struct vm_config *config, const struct vm_events *events,
+		       void *userdata, struct vm **ret, struct err *err)
+{
+	struct streams s = { { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	struct qemu_vm *q;
+	int r = check_files(config, err);
+
+	if (r < 0)
+		return r;
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return err_set_errno(err, -ENOMEM, "virtual machine");
+	q->vm.driver = &qemu_driver;
+	q->agent_fd = -EBADF;
+	q->pid = -1;
+	q->events = *events;
+	q->userdata = userdata;
+	r = qemu_devices_create(loop, &q->devices);
+	if (r == 0)
+		r = streams_open(&s, err);
+	if (r == 0)
+		r = attach(q, loop, &s, config->state_dirfd, err);
+	if (r == 0)
+		r = spawn(q, config, &s, err);
+	if (r == 0) {
+		r = loop_add_child(loop, q->pid, on_child, q, &q->child);
+		if (r < 0)
+			err_set_errno(err, r, "watch QEMU");
+	}
+	streams_close(&s);
+	if (r < 0) {
+		q->destroyed = true;
+		qemu_free(q);
+		return r;
+	}
+	*ret = &q->vm;
+	return 0;
+}
+
+static int qemu_agent_fd(struct vm *vm)
+{
+	struct qemu_vm *q = qemu_of(vm);
+
+	return q->agent_fd >= 0 ? TAKE_FD(q->agent_fd) : -EBADF;
+}
+
+static pid_t qemu_pid(const struct vm *vm)
+{
+	return ((const struct qemu_vm *)vm)->pid;
+}
+
+static size_t qemu_console_tail(struct vm *vm, char *buf, size_t size)
+{
+	return console_tail(qemu_of(vm)->console, buf, size);
+}
+
+const struct vm_driver qemu_driver = {
+	.name = "qemu",
+	.create = qemu_create,
+	.destroy = qemu_destroy,
+	.agent_fd = qemu_agent_fd,
+	.pid = qemu_pid,
+	.add_device = qemu_add_device,
+	.remove_device = qemu_remove_device,
+	.kill = qemu_kill,
+	.console_tail = qemu_console_tail,
+};

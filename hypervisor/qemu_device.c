@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * Slot N owns the names dev-N, net-N, disk-N, chr-N, fd-N in QEMU; nothing is made from the caller's id. Per
+ * kind there is a list of links: a command, how to build its arguments, and the command that undoes it.
+ *
+ *   FREE -> ADDING (link 0, 1, …) -> PRESENT -> REMOVING (device_del sent, waiting for DEVICE_DELETED) -> UNDOING -> FREE
+ *
+ * A link that fails, and a device that has gone, lead to UNDOING: the undo commands from there back to the
+ * first link, errors ignored (a descriptor may have been consumed already). A guest may eject a device that
+ * nobody asked for; DEVICE_DELETED in PRESENT does the same without telling anyone.
+ */
+#include "hypervisor/qemu_device.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hypervisor/qemu_cmdline.h"
+
+#define NAME_BYTES 16
+#define MAC_BYTES 18
+#define TAG_BYTES (QEMU_CMDLINE_TAG_MAX + 1)
+/* fdset numbers are N + this, so that none is 0. */
+#define FDSET_FIRST 1
+#define LINKS_MAX 4
+
+enum slot_state { SLOT_FREE, SLOT_ADDING, SLOT_PRESENT, SLOT_REMOVING, SLOT_UNDOING };
+
+struct slot {
+	struct qmp *qmp; /* for the operation in progress */
+	enum slot_state state;
+	unsigned int number;
+	enum vm_device_kind kind;
+	char id[QEMU_DEVICE_ID_MAX + 1];
+	char mac[MAC_BYTES], tag[TAG_BYTES];
+	bool readonly;
+	int fd; /* duplicate, until it is sent */
+	size_t link; /* in flight; while UNDOING: the one that is being undone */
+	struct loop_source *timer; /* of REMOVING */
+	vm_done_fn done;
+	void *userdata;
+	int code; /* to report after UNDOING */
+	char message[256];
+};
+
+struct qemu_devices {
+	struct loop *loop;
+	struct slot slots[VM_HOTPLUG_SLOTS];
+};
+
+/* ---- arguments: small objects from format strings ---- */
+
+static const char *name_of(char buf[static NAME_BYTES], const char *prefix, const struct slot *s)
+{
+	snprintf(buf, NAME_BYTES, "%s-%u", prefix, s->number);
+	return buf;
+}
+
+/* {"key": "prefix-N"} */
+static struct json *one_name(const char *key, const char *prefix, const struct slot *s)
+{
+	_cleanup_json_ struct json *j = json_new_object();
+	char name[NAME_BYTES];
+
+	if (!j || json_set(j, key, json_new_string(name_of(name, prefix, s))) < 0)
+		return NULL;
+	return TAKE_PTR(j);
+}
+
+static int set_string(struct json *j, const char *key, const char *value)
+{
+	return json_set(j, key, json_new_string(value));
+}
+
+static struct json *args_fdname(const struct slot *s)
+{
+	return one_name("fdname", "fd", s);
+}
+
+static struct json *args_fdset(const struct slot *s)
+{
+	_cleanup_json_ struct json *j = json_new_object();
+
+	if (!j || json_set(j, "fdset-id", json_new_uint(FDSET_FIRST + s->number)) < 0)
+		return NULL;
+	return TAKE_PTR(j);
+}
+
+static struct json *args_netdev(const struct slot *s)
+{
+	_cleanup_json_ struct json *j = one_name("id", "net", s);
+	char name[NAME_BYTES];
+
+	if (!j || set_string(j, "type", "tap") < 0 || set_string(j, "fd", name_of(name, "fd", s)) < 0)
+		return NULL;
+	return TAKE_PTR(j);
+}
+
+static struct json *args_netdev_del(const struct slot *s)
+{
+	return one_name("id", "net", s);
+}
+
+/* The image is what its bytes are: a format found in them (qcow2 with a backing file) would be the guest's choice. */
+static struct json *args_blockdev(const struct slot *s)
+{
+	_cleanup_json_ struct json *j = one_name("node-name", "disk", s), *file = json_new_object();
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/fdset/%u", FDSET_FIRST + s->number);
+	if (!j || !file || set_string(file, "driver", "file") < 0 || set_string(file, "filename", path) < 0 ||
+	    (s->readonly && set_string(file, "locking", "off") < 0))
+		return NULL;
+	if (set_string(j, "driver", "raw") < 0 || json_set(j, "read-only", json_new_bool(s->readonly)) < 0 ||
+	    set_string(j, "discard", "unmap") < 0 || json_set(j, "file", TAKE_PTR(file)) < 0)
+		return NULL;
+	return TAKE_PTR(j);
+}
+
+static struct json *args_blockdev_del(const struct slot *s)
+{
+	return one_name("node-name", "disk", s);
+}
+
+static struct json *args_chardev(const struct slot *s)
+{
+	_cleanup_json_ struct json *j = one_name("id", "chr", s), *addr = json_new_object(), *data = json_new_object(),
+				   *socket = json_new_object(), *backend = json_new_object();
+	char name[NAME_BYTES];
+
+	if (!j || !addr || !data || !socket || !backend)
+		return NULL;
+	/* {"type": "socket", "data": {"addr": {"type": "fd", "data": {"str": "fd-N"}}, "server": false}} */
+	if (set_string(data, "str", name_of(name, "fd", s)) < 0 || set_string(addr, "type", "fd") < 0 ||
+	    json_set(addr, "data", TAKE_PTR(data)) < 0 || json_set(socket, "addr", TAKE_PTR(addr)) < 0 ||
+	    json_set(socket, "server", json_new_bool(false)) < 0 || set_string(backend, "type", "socket") < 0 ||
+	    json_set(backend, "data", TAKE_PTR(socket)) < 0 || json_set(j, "backend", TAKE_PTR(backend)) < 0)
+		return NULL;
+	return TAKE_PTR(j);
+}
+
+static struct json *args_chardev_del(const struct slot *s)
+{
+	return one_name("id", "chr", s);
+}
+
+/* {"driver": …, "id": "dev-N", "bus": "slotN", key: value, …} */
+static struct json *args_device(const struct slot *s)
+{
+	_cleanup_json_ struct json *j = one_name("id", "dev", s);
+	char bus[NAME_BYTES], backend[NAME_BYTES], serial[QEMU_DEVICE_SERIAL_MAX + 1];
+	int r;
+
+	snprintf(bus, sizeof(bus), QEMU_CMDLINE_BUS_FORMAT, s->number);
+	if (!j || set_string(j, "bus", bus) < 0)
+		return NULL;
+	switch (s->kind) {
+	case VM_DEVICE_NIC:
+		r = set_string(j, "driver", "virtio-net-pci") < 0 || set_string(j, "mac", s->mac) < 0 ||
+		    set_string(j, "romfile", "") < 0 ||
+		    set_string(j, "netdev", name_of(backend, "net", s)) < 0;
+		break;
+	case VM_DEVICE_DISK:
+		snprintf(serial, sizeof(serial), "%.*s", QEMU_DEVICE_SERIAL_MAX, s->id);
+		r = set_string(j, "driver", "virtio-blk-pci") < 0 || set_string(j, "serial", serial) < 0 ||
+		    set_string(j, "drive", name_of(backend, "disk", s)) < 0;
+		break;
+	case VM_DEVICE_SHARE:
+		r = set_string(j, "driver", "vhost-user-fs-pci") < 0 || set_string(j, "tag", s->tag) < 0 ||
+		    set_string(j, "chardev", name_of(backend, "chr", s)) < 0;
+		break;
+	default:
+		r = 1;
+	}
+	return r ? NULL : TAKE_PTR(j);
+}
+
+static struct json *args_device_del(const struct slot *s)
+{
+	return one_name("id", "dev", s);
+}
+
+/* ---- chains ---- */
+
+struct link {
+	const char *command;
+	struct json *(*arguments)(const struct slot *s);
+	bool with_fd;
+	const char *undo; /* NULL: nothing */
+	struct json *(*undo_arguments)(const struct slot *s);
+};
+
+static const struct link chains[][LINKS_MAX + 1] = {
+	[VM_DEVICE_DISK] = {
+		{ "add-fd", args_fdset, true, "remove-fd", args_fdset },
+		{ "blockdev-add", args_blockdev, false, "blockdev-del", args_blockdev_del },
+		{ "remove-fd", args_fdset, false, NULL, NULL }, /* the image is open: the set goes when it is closed */
+		{ "device_add", args_device, false, NULL, NULL },
+	},
+	[VM_DEVICE_NIC] = {
+		{ "getfd", args_fdname, true, "closefd", args_fdname },
+		{ "netdev_add", args_netdev, false, "netdev_del", args_netdev_del },
+		{ "device_add", args_device, false, NULL, NULL },
+	},
+	[VM_DEVICE_SHARE] = {
+		{ "getfd", args_fdname, true, "closefd", args_fdname },
+		{ "chardev-add", args_chardev, false, "chardev-remove", args_chardev_del },
+		{ "device_add", args_device, false, NULL, NULL },
+	},
+};
+_Static_assert(ARRAY_SIZE(chains) == VM_DEVICE_SHARE + 1, "one chain per kind");
+
+static int run_link(struct slot *s);
+static void run_undo(struct slot *s);
+
+static void release(struct slot *s)
+{
+	if (s->fd >= 0)
+		close(TAKE_FD(s->fd));
+	loop_source_destroy(TAKE_PTR(s->timer));
+	s->state = SLOT_FREE;
+	s->id[0] = '\0';
+	s->done = NULL;
+}
+
+/* The operation has ended; the slot's state was set before. The callback may destroy everything. */
+static void report(struct slot *s, int code, const char *message)
+{
+	vm_done_fn done = s->done;
+
+	s->done = NULL;
+	if (done)
+		done(code, message, s->userdata);
+}
+
+static void start_undo(struct slot *s, size_t link, int code, const char *message)
+{
+	s->state = SLOT_UNDOING;
+	s->link = link;
+	s->code = code;
+	snprintf(s->message, sizeof(s->message), "%s", message ? message : "");
+	run_undo(s);
+}
+
+static void finish_undo(struct slot *s)
+{
+	char message[sizeof(s->message)];
+	vm_done_fn done = s->done;
+	void *userdata = s->userdata;
+	int code = s->code;
+
+	memcpy(message, s->message, sizeof(message));
+	release(s);
+	if (done)
+		done(code, message, userdata);
+}
+
+static void on_undone(int code, const char *message, const struct json *answer, void *userdata)
+{
+	struct slot *s = userdata;
+
+	if (s->state != SLOT_UNDOING)
+		return;
+	if (code == -ECANCELED || code == -EPIPE || code == -EPROTO) {
+		finish_undo(s);
+		return;
+	}
+	run_undo(s);
+}
+
+/* Undo the links before s->link, one by one. */
+static void run_undo(struct slot *s)
+{
+	while (s->link > 0) {
+		const struct link *link = &chains[s->kind][--s->link];
+		struct json *arguments;
+
+		if (!link->undo)
+			continue;
+		arguments = link->undo_arguments(s);
+		if (arguments &&
+		    qmp_execute(s->qmp, link->undo, arguments, -1, QEMU_DEVICE_COMMAND_MS, on_undone, s) == 0)
+			return;
+	}
+	finish_undo(s);
+}
+
+static void on_link(int code, const char *message, const struct json *answer, void *userdata)
+{
+	struct slot *s = userdata;
+
+	if (s->state != SLOT_ADDING)
+		return;
+	if (code < 0) {
+		start_undo(s, s->link, code, message);
+		return;
+	}
+	s->link++;
+	if (chains[s->kind][s->link].command) {
+		code = run_link(s);
+		if (code < 0)
+			start_undo(s, s->link, code, "out of memory, or the VM has gone");
+		return;
+	}
+	s->state = SLOT_PRESENT;
+	report(s, 0, "");
+}
+
+static int run_link(struct slot *s)
+{
+	const struct link *link = &chains[s->kind][s->link];
+	struct json *arguments = link->arguments(s);
+	int r;
+
+	if (!arguments)
+		return -ENOMEM;
+	r = qmp_execute(s->qmp, link->command, arguments, link->with_fd ? s->fd : -1, QEMU_DEVICE_COMMAND_MS, on_link,
+			s);
+	if (r == 0 && link->with_fd)
+		close(TAKE_FD(s->fd));
+	return r;
+}
+
+/* ---- adding ---- */
+
+static bool id_valid(const char *id)
+{
+	size_t len = id ? strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") : 0;
+
+	return len > 0 && len <= QEMU_DEVICE_ID_MAX && id[len] == '\0';
+}
+
+static bool mac_valid(const char *mac)
+{
+	if (!mac || strlen(mac) != MAC_BYTES - 1)
+		return false;
+	for (size_t i = 0; i < MAC_BYTES - 1; i++) {
+		if (i % 3 == 2 ? mac[i] != ':' : !strchr("0123456789abcdefABCDEF", mac[i]))
+			return false;
+	}
+	return true;
+}
+
+static struct slot *find(struct qemu_devices *d, const char *id)
+{
+	for (size_t i = 0; i < VM_HOTPLUG_SLOTS; i++)
+		if (d->slots[i].state != SLOT_FREE && strcmp(d->slots[i].id, id) == 0)
+			return &d->slots[i];
+	return NULL;
+}
+
+static struct slot *find_free(struct qemu_devices *d)
+{
+	for (size_t i = 0; i < VM_HOTPLUG_SLOTS; i++)
+		if (d->slots[i].state == SLOT_FREE)
+			return &d->slots[i];
+	return NULL;
+}
+
+/*
+ * QEMU takes a descriptor from a set only if its access mode is the one it needs; a read-only disk whose image was
+ * opened for writing is opened again, so that the VMM cannot write it either.
+ */
+static int disk_fd(const struct vm_device *device, int *ret, struct err *err)
+{
+	int flags = fcntl(device->fd, F_GETFL), mode = flags & O_ACCMODE, fd;
+	char path[64];
+
+	if (flags < 0)
+		return err_set_errno(err, -errno, "disk '%s'", device->id);
+	if (!device->readonly && mode != O_RDWR)
+		return err_set(err, -EINVAL, "disk '%s': the image is not open for reading and writing", device->id);
+	if (device->readonly && mode != O_RDONLY) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", device->fd);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	} else {
+		fd = fcntl(device->fd, F_DUPFD_CLOEXEC, 3);
+	}
+	if (fd < 0)
+		return err_set_errno(err, -errno, "disk '%s'", device->id);
+	*ret = fd;
+	return 0;
+}
+
+static int check_device(const struct vm_device *device, struct err *err)
+{
+	if (!id_valid(device->id))
+		return err_set(err, -EINVAL, "device id '%s' is not 1 to %d of [a-z0-9-]",
+			       device->id ? device->id : "", QEMU_DEVICE_ID_MAX);
+	if (device->fd < 0)
+		return err_set(err, -EINVAL, "device '%s': no descriptor", device->id);
+	if (device->kind == VM_DEVICE_NIC && !mac_valid(device->mac))
+		return err_set(err, -EINVAL, "device '%s': '%s' is no MAC address", device->id,
+			       device->mac ? device->mac : "");
+	if (device->kind == VM_DEVICE_SHARE && (!device->tag || !*device->tag || strlen(device->tag) >= TAG_BYTES))
+		return err_set(err, -EINVAL, "device '%s': the tag is not 1 to %d bytes long", device->id,
+			       TAG_BYTES - 1);
+	return 0;
+}
+
+static int take_slot(struct slot *s, const struct vm_device *device, struct err *err)
+{
+	int r;
+
+	if (device->kind == VM_DEVICE_DISK) {
+		r = disk_fd(device, &s->fd, err);
+		if (r < 0)
+			return r;
+	} else {
+		s->fd = fcntl(device->fd, F_DUPFD_CLOEXEC, 3);
+		if (s->fd < 0)
+			return err_set_errno(err, -errno, "device '%s'", device->id);
+	}
+	s->state = SLOT_ADDING;
+	s->link = 0;
+	s->kind = device->kind;
+	s->readonly = device->readonly;
+	snprintf(s->id, sizeof(s->id), "%s", device->id);
+	snprintf(s->mac, sizeof(s->mac), "%s", device->mac ? device->mac : "");
+	snprintf(s->tag, sizeof(s->tag), "%s", device->tag ? device->tag : "");
+	return 0;
+}
+
+int qemu_devices_add(struct qemu_devices *d, struct qmp *qmp, const struct vm_device *device, vm_done_fn done,
+		     void *userdata, struct err *err)
+{
+	struct slot *s;
+	int r = check_device(device, err);
+
+	if (r < 0)
+		return r;
+	if (!qmp)
+		return err_set(err, -EPIPE, "device '%s': the virtual machine has gone", device->id);
+	if (find(d, device->id))
+		return err_set(err, -EEXIST, "device '%s' is there already", device->id);
+	s = find_free(d);
+	if (!s)
+		return err_set(err, -ENOSPC, "device '%s': all %d slots of the virtual machine are taken", device->id,
+			       VM_HOTPLUG_SLOTS);
+	r = take_slot(s, device, err);
+	if (r < 0)
+		return r;
+	s->qmp = qmp;
+	s->done = done;
+	s->userdata = userdata;
+	r = run_link(s);
+	if (r < 0) {
+		release(s);
+		return err_set_errno(err, r, "device '%s'", device->id);
+	}
+	return 0;
+}
+
+/* ---- removing ---- */
+
+static void on_remove_timeout(void *userdata)
+{
+	struct slot *s = userdata;
+
+	s->state = SLOT_PRESENT;
+	loop_source_destroy(TAKE_PTR(s->timer));
+	report(s, -ETIMEDOUT, "the guest does not let go of the device");
+}
+
+static void on_remove_sent(int code, const char *message, const struct json *answer, void *userdata)
+{
+	struct slot *s = userdata;
+
+	if (s->state != SLOT_REMOVING || code == 0)
+		return; /* gone already, or waiting for the guest */
+	s->state = SLOT_PRESENT;
+	loop_source_destroy(TAKE_PTR(s->timer));
+	report(s, code, message);
+}
+
+int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id, vm_done_fn done, void *userdata,
+			struct err *err)
+{
+	struct slot *s = find(d, id);
+	struct json *arguments;
+	int r;
+
+	if (!s)
+		return err_set(err, -ENOENT, "device '%s' is not there", id);
+	if (s->state != SLOT_PRESENT)
+		return err_set(err, -EBUSY, "device '%s' is just being added or removed", id);
+	if (!qmp)
+		return err_set(err, -EPIPE, "device '%s': the virtual machine has gone", id);
+	r = loop_add_timer(d->loop, QEMU_DEVICE_REMOVE_MS, on_remove_timeout, s, &s->timer);
+	if (r < 0)
+		return err_set_errno(err, r, "device '%s'", id);
+	arguments = args_device_del(s);
+	r = arguments ? qmp_execute(qmp, "device_del", arguments, -1, QEMU_DEVICE_COMMAND_MS, on_remove_sent, s) :
+			-ENOMEM;
+	if (r < 0) {
+		loop_source_destroy(TAKE_PTR(s->timer));
+		return err_set_errno(err, r, "device '%s'", id);
+	}
+	s->qmp = qmp;
+	s->state = SLOT_REMOVING;
+	s->done = done;
+	s->userdata = userdata;
+	return 0;
+}
+
+void qemu_devices_on_event(struct qemu_devices *d, struct qmp *qmp, const char *event, const struct json *data)
+{
+	const char *name = NULL;
+
+	if (strcmp(event, "DEVICE_DELETED") != 0 || !json_is_object(data))
+		return;
+	if (json_member_string(data, "data", "device", &name, NULL) != 1)
+		return;
+	for (size_t i = 0; i < VM_HOTPLUG_SLOTS; i++) {
+		struct slot *s = &d->slots[i];
+		char own[NAME_BYTES];
+		size_t links = 0;
+
+		if ((s->state != SLOT_PRESENT && s->state != SLOT_REMOVING) ||
+		    strcmp(name_of(own, "dev", s), name) != 0)
+			continue;
+		loop_source_destroy(TAKE_PTR(s->timer));
+		while (chains[s->kind][links].command)
+			links++;
+		s->qmp = qmp;
+		start_undo(s, links, 0, NULL);
+		return;
+	}
+}
+
+/* ---- life ---- */
+
+int qemu_devices_create(struct loop *loop, struct qemu_devices **ret)
+{
+	struct qemu_devices *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->loop = loop;
+	for (unsigned int i = 0; i < VM_HOTPLUG_SLOTS; i++) {
+		d->slots[i].number = i;
+		d->slots[i].fd = -EBADF;
+	}
+	*ret = d;
+	return 0;
+}
+
+void qemu_devices_fail(struct qemu_devices *d, int code, const char *message)
+{
+	for (size_t i = 0; i < VM_HOTPLUG_SLOTS; i++) {
+		struct slot *s = &d->slots[i];
+		vm_done_fn done = s->done;
+		void *userdata = s->userdata;
+
+		if (s->state == SLOT_FREE)
+			continue;
+		release(s);
+		if (done)
+			done(code, message, userdata);
+	}
+}
+
+void qemu_devices_destroy(struct qemu_devices *d)
+{
+	if (!d)
+		return;
+	qemu_devices_fail(d, -ECANCELED, "the virtual machine is being destroyed");
+	free(d);
+}
