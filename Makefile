@@ -102,9 +102,9 @@ $(GUEST)/initramfs.cpio: $(BUILD)/onggi-agent guest-kernel/initramfs.sh
 $(GUEST)/distro/initramfs.cpio: $(BUILD)/onggi-agent $(GUEST)/distro/.complete guest-kernel/initramfs.sh
 	@guest-kernel/initramfs.sh $< $@ $(GUEST)/distro/modules
 
-$(GUEST)/distro/.complete: guest-kernel/distro.sh
+$(GUEST)/distro/.complete: guest-kernel/distro.sh guest-kernel/fetch-distro.sh
 	@mkdir -p $(GUEST)
-	@guest-kernel/distro.sh $(GUEST)
+	@guest-kernel/fetch-distro.sh $(GUEST)
 	@touch $@
 
 .PHONY: guest guest-kernel guest-distro
