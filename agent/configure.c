@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/random.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysinfo.h>
@@ -72,7 +73,7 @@ int configure_hostname(const char *name, struct err *err)
 int configure_info(struct configure_info *ret, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
-	unsigned long long available_kib = 0;
+	unsigned long long available_kib;
 	struct utsname uts;
 	struct sysinfo info;
 	const char *line;
@@ -84,7 +85,8 @@ int configure_info(struct configure_info *ret, struct err *err)
 	if (rc < 0)
 		return err_set_errno(err, rc, "read '/proc/meminfo'");
 	line = strstr(text, "MemAvailable:");
-	if (!line || sscanf(line, "MemAvailable: %llu kB", &available_kib) != 1)
+	available_kib = line ? strtoull(line + strlen("MemAvailable:"), NULL, 10) : 0;
+	if (!available_kib)
 		return err_set(err, -EPROTO, "'/proc/meminfo' lacks 'MemAvailable'");
 	snprintf(ret->kernel_release, sizeof(ret->kernel_release), "%s", uts.release);
 	ret->memory_total_bytes = (uint64_t)info.totalram * info.mem_unit;

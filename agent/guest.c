@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
@@ -24,9 +24,9 @@
 #include "common/io.h"
 #include "common/log.h"
 
-/* "Set the console's level" of syslog(2), and the level that lets warnings and worse through. */
-#define GUEST_SYSLOG_CONSOLE_LEVEL 8
-#define GUEST_CONSOLE_LEVEL 5
+/* The kernel's level for lines that come without one: error, which a quiet console shows. */
+#define GUEST_PRINTK_FILE "/proc/sys/kernel/printk"
+#define GUEST_PRINTK_LEVEL 3
 
 /* Where the log is open. */
 #define GUEST_LOG_FD 9
@@ -73,6 +73,24 @@ static int guest_mount(struct err *err)
 	return 0;
 }
 
+/*
+ * Lift the agent's lines over the console's threshold, rather than lower that: a workload can have the kernel
+ * write any number of warnings.
+ */
+static int guest_log_visible(struct err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	char levels[32];
+	int rc;
+
+	rc = io_read_file(AT_FDCWD, GUEST_PRINTK_FILE, 64, &text, NULL);
+	if (rc < 0)
+		return err_set_errno(err, rc, "read '%s'", GUEST_PRINTK_FILE);
+	snprintf(levels, sizeof(levels), "%d %d", atoi(text), GUEST_PRINTK_LEVEL);
+	rc = io_write_file(AT_FDCWD, GUEST_PRINTK_FILE, levels, strlen(levels));
+	return rc < 0 ? err_set_errno(err, rc, "write '%s'", GUEST_PRINTK_FILE) : 0;
+}
+
 static int guest_log(struct err *err)
 {
 	int fd, rc;
@@ -90,13 +108,12 @@ static int guest_log(struct err *err)
 	fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set_errno(err, -errno, "open '/dev/kmsg'");
-	(void)klogctl(GUEST_SYSLOG_CONSOLE_LEVEL, NULL, GUEST_CONSOLE_LEVEL);
 	/* A fixed place, so that the level can be changed without remembering the descriptor. */
 	if (dup3(fd, GUEST_LOG_FD, O_CLOEXEC) < 0)
 		return err_set_errno(err, -errno, "keep '/dev/kmsg' open");
 	close(fd);
 	guest_log_level(LOG_LEVEL_WARNING);
-	return 0;
+	return guest_log_visible(err);
 }
 
 void guest_log_level(enum log_level level)

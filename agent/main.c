@@ -7,6 +7,8 @@
  * the machine is switched off: a guest without its monitor has no purpose.
  */
 #include <errno.h>
+#include <malloc.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -17,6 +19,41 @@
 #include "agent/reaper.h"
 #include "agent/service.h"
 #include "agent/share.h"
+
+/* Bytes; larger allocations get a mapping of their own. */
+#define MALLOC_KEEP_BYTES (64 << 10)
+
+/*
+ * libevent mentions these functions in the one object that everything else of it needs. The agent resolves no names, and
+ * the guest has nothing to resolve them with: with definitions of its own the static link leaves glibc's
+ * resolver out, a tenth of the agent's memory.
+ */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
+{
+	(void)node;
+	(void)service;
+	(void)hints;
+	*res = NULL;
+	return EAI_FAIL;
+}
+
+void freeaddrinfo(struct addrinfo *res)
+{
+	(void)res;
+}
+
+struct servent *getservbyname(const char *name, const char *proto)
+{
+	(void)name;
+	(void)proto;
+	return NULL;
+}
+
+struct protoent *getprotobynumber(int proto)
+{
+	(void)proto;
+	return NULL;
+}
 
 static void on_end(void *userdata)
 {
@@ -29,6 +66,7 @@ static void on_log_level(enum log_level level, void *userdata)
 	guest_log_level(level);
 }
 
+/* Returns on failure only. */
 static int serve(int port, struct err *err)
 {
 	_cleanup_(loop_destroy_p) struct loop *loop = NULL;
@@ -57,6 +95,9 @@ static int serve(int port, struct err *err)
 		rc = channel_create(loop, server, port, on_end, loop, &channel);
 	if (rc >= 0)
 		rc = loop_run(loop);
+	/* Nothing is taken down piece by piece: the machine goes as a whole. */
+	if (rc >= 0)
+		guest_power_off();
 	return rc < 0 ? err_set_errno(err, rc, "serve the host") : 0;
 }
 
@@ -69,6 +110,9 @@ int main(void)
 		fprintf(stderr, "onggi-agent %s: runs as PID 1 of a guest only\n", ONGGI_VERSION);
 		return 1;
 	}
+	/* Large buffers go back to the system as soon as they are freed; nothing is kept for a next time. */
+	mallopt(M_MMAP_THRESHOLD, MALLOC_KEEP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
 	/* Writers of pipes and the channel hear of it by EPIPE. Children get the default back. */
 	signal(SIGPIPE, SIG_IGN);
 	if (guest_boot(&err) < 0)
@@ -76,7 +120,6 @@ int main(void)
 	port = channel_open_port(CHANNEL_PORT_NAME, CHANNEL_PORT_WAIT_MS, &err);
 	if (port < 0)
 		guest_fatal("find the host", &err);
-	if (serve(port, &err) < 0)
-		guest_fatal("serve", &err);
-	guest_power_off();
+	(void)serve(port, &err);
+	guest_fatal("serve", &err);
 }

@@ -421,14 +421,14 @@ static void output_burst_arrives_whole(void **state)
 	size_t total = 0;
 	bool eof = false;
 
-	snprintf(script, sizeof(script), "head -c %zu /dev/zero | tr '\\\\0' x", peer.burst_bytes);
+	snprintf(script, sizeof(script), "exec dd bs=1048576 count=%zu if=/dev/zero", peer.burst_bytes >> 20);
 	run_container("c", SH(script));
 	while (!eof) {
 		size_t used = 0;
 
 		assert_call(read_once("c", "", 1, 1 << 20, buf, 1 << 21, &used, &eof));
-		for (size_t i = 0; i < used; i++)
-			assert_int_equal(buf[i], 'x');
+		/* All bytes are 0 when the first is, and each equals its neighbour. */
+		assert_true(!used || (!buf[0] && !memcmp(buf, buf + 1, used - 1)));
 		total += used;
 	}
 	assert_int_equal(total, peer.burst_bytes);
@@ -747,7 +747,7 @@ static void make_rootfs(const char *share)
 {
 	static const char *const folders[] = { "", "bin", "proc", "dev", "sys", "tmp", "etc" };
 	static const char *const tools[] = { "sh", "cat", "echo", "sleep", "head", "tr", "tty", "stty", "true",
-					     "seq", "hostname", "wc", "test", "ps", "ls" };
+					     "seq", "hostname", "wc", "test", "ps", "ls", "cp", "dd" };
 	_cleanup_free_ char *busybox = NULL;
 	char path[4096];
 	size_t len;
