@@ -196,8 +196,8 @@ int container_remove(struct container *c, struct err *err)
 		if (r < 0 && sandbox && process_id_alive(&sandbox->monitor))
 			return r;
 	}
-	/* A proxy whose reader is stuck would stay for ever. */
-	if (!wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
+	/* A proxy whose reader is stuck would stay for ever. In the foreground it is this process. */
+	if (c->record->proxy.pid != getpid() && !wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
 		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
 	if (last && sandbox && wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS))
 		sandbox_clean_up(c->state_root, sandbox->id, NULL);
@@ -258,8 +258,6 @@ int container_reserve(const char *state_root, int rootfd, const char *id, int *r
 	r = state_lock(rootfd, &lock, err);
 	if (r < 0)
 		return r;
-	if (mkdirat(rootfd, "containers", 0700) < 0 && errno != EEXIST)
-		return err_set_errno(err, -errno, "make folder '%s/containers'", state_root);
 	made = mkdirat(rootfd, path, 0700) == 0;
 	if (!made && errno != EEXIST)
 		return err_set_errno(err, -errno, "make folder '%s/%s'", state_root, path);

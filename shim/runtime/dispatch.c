@@ -228,9 +228,8 @@ int command_main(int argc, char **argv)
 	taken = options_parse(global_options, argv + (argc > 0), &rt, &err);
 	if (taken >= 0 && rt.version) {
 		print_version();
-		return 0;
-	}
-	if (taken < 0 || prepare(&rt, &log_fd, &err) < 0) {
+		code = 0;
+	} else if (taken < 0 || prepare(&rt, &log_fd, &err) < 0) {
 		report(&rt, log_fd, err.text);
 		code = EXIT_FAILURE;
 	} else {
