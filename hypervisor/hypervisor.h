@@ -42,7 +42,8 @@ struct vm_config {
 	 */
 	int share_fd;
 	const char *share_tag;
-	/* Folder of the sandbox (0700): console log, pid file. The driver creates "console.log" and "vmm.pid" in it. */
+	/* Folder of the sandbox (0700): console log, pid file. The driver creates
+	 * "console.log", "vmm.log" (the VMM's stderr) and "vmm.pid" in it. */
 	int state_dirfd;
 };
 
@@ -51,7 +52,11 @@ enum vm_device_kind { VM_DEVICE_DISK, VM_DEVICE_NIC, VM_DEVICE_SHARE };
 struct vm_device {
 	enum vm_device_kind kind;
 	const char *id;      /* 1 to 31 bytes of [a-z0-9-], unique in the VM */
-	int fd;              /* disk image, tap, or vhost-user socket; borrowed, duplicated */
+	/*
+	 * Disk image (of any access mode when @readonly, else O_RDWR), tap (IFF_VNET_HDR), or vhost-user socket; borrowed,
+	 * duplicated. The guest finds a disk by its serial number, the first 20 bytes of @id.
+	 */
+	int fd;
 	bool readonly;       /* disks */
 	const char *mac;     /* NICs, "02:…" */
 	const char *tag;     /* shares */
@@ -89,7 +94,7 @@ const struct vm_driver *vm_driver_find(const char *name);
 
 /*
  * Start a VM. Returns as soon as the VMM process runs; the guest boots meanwhile, and on_exit tells if the
- * VMM could not start (its words in @reason).
+ * VMM could not start (its words in @reason). All callbacks may destroy the VM.
  *
  * @config  copied as far as needed
  * @events  copied
@@ -109,7 +114,15 @@ DEFINE_CLEANUP(struct vm *, vm_destroy);
 int vm_agent_fd(struct vm *vm);
 pid_t vm_pid(const struct vm *vm);
 
-/* Hot-plug and unplug; @done runs when the guest's device is there or gone, or with a negative errno. */
+/*
+ * Hot-plug and unplug. @done runs once the device is plugged (the guest sees it some milliseconds later) or gone, or
+ * with a negative errno: -EREMOTEIO the VMM refused, -ETIMEDOUT, -EPIPE the VM has ended, -ECANCELED it is being
+ * destroyed. To remove takes the guest 5 s by itself (Linux waits after the "attention button"), but no time if the
+ * guest writes 0 to the slot's power file in /sys/bus/pci/slots.
+ *
+ * Both return 0, or (then @done does not run) -EINVAL, -EEXIST, -ENOSPC no slot is free, -ENOENT no such device, -EBUSY it is
+ * being added or removed, -EPIPE the VM has ended, -ENOMEM.
+ */
 int vm_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
 		  struct err *err);
 int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err);

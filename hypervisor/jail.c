@@ -60,7 +60,7 @@ static int step_signals(struct child *c)
 static int step_descriptors(struct child *c)
 {
 	const struct jail *j = c->jail;
-	int all[JAIL_FDS_MAX + 2], end = JAIL_FD_FIRST + (int)j->n_fds, r, null;
+	int all[JAIL_FDS_MAX + 2], end = JAIL_FD_FIRST + (int)j->n_fds, r, null, words;
 	size_t n = j->n_fds;
 
 	for (size_t i = 0; i < j->n_fds; i++)
@@ -80,7 +80,8 @@ static int step_descriptors(struct child *c)
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		return -errno;
-	if (dup2(j->stderr_fd >= 0 ? end + 1 : null, 2) < 0)
+	words = j->stderr_fd >= 0 ? end + 1 : null;
+	if (dup2(words, 2) < 0 || (j->stdout_too && dup2(words, 1) < 0))
 		return -errno;
 	return fd_close_from(end + 1, NULL, 0);
 }

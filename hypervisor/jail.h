@@ -13,6 +13,7 @@
 #ifndef ONGGI_HYPERVISOR_JAIL_H
 #define ONGGI_HYPERVISOR_JAIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,6 +30,7 @@ struct jail {
 	const int *fds;      /* become JAIL_FD_FIRST, JAIL_FD_FIRST + 1, …; borrowed */
 	size_t n_fds;        /* at most JAIL_FDS_MAX */
 	int stderr_fd;       /* borrowed; -1: null */
+	bool stdout_too;     /* stdout goes where stderr goes, instead of null */
 	int unshare_flags;   /* CLONE_NEWNET | CLONE_NEWIPC | …; 0: none */
 	uint64_t keep_caps;  /* bit N: CAP_N stays (as far as the caller has it) */
 	uint64_t nofile_max; /* RLIMIT_NOFILE, lowered to the hard limit; 0: as inherited */
