@@ -279,6 +279,8 @@ static void fake_start(struct ttrpc_call *call, const void *request, void *userd
 	p->pid = fork();
 	if (p->pid == 0)
 		fake_child(p);
+	/* Here too: a kill may come before the child has got that far. */
+	setpgid(p->pid, p->pid);
 	for (int i = 0; i < 3; i++) {
 		close(p->fds[i]);
 		p->fds[i] = -1;
