@@ -23,7 +23,7 @@ def enter_private_world():
     """Run this program again as PID 1's child in namespaces of its own."""
     if os.environ.get("ONGGI_TEST_WORLD") == "1":
         return
-    script = ("mount -t tmpfs -o mode=755 tmpfs /run && ip link set lo up && "
+    script = ("mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/mount && ip link set lo up && "
               "ONGGI_TEST_WORLD=1 \"$@\"")
     os.execvp("unshare", ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
                           "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh",
