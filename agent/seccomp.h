@@ -6,7 +6,9 @@
  *           the last step before execve.
  * Refused:  SCMP_ACT_NOTIFY and listenerPath, by name. System calls that libseccomp does not know are
  *           skipped, as in runc.
- * Backend:  libseccomp, which only seccomp.c includes.
+ * Newer:    numbers past the last one that a refusing profile lists give ENOSYS, so that programs fall
+ *           back on older calls, as in runc.
+ * Backend:  libseccomp for names and numbers, which only seccomp.c includes; seccomp_compile.h for the program.
  * Source:   OCI config-linux.md "Seccomp"; seccomp(2).
  */
 #ifndef ONGGI_AGENT_SECCOMP_H
@@ -31,7 +33,9 @@ int seccomp_program_build(const struct oci_seccomp *spec, struct seccomp_program
 void seccomp_program_free(struct seccomp_program *program);
 DEFINE_CLEANUP(struct seccomp_program *, seccomp_program_free);
 
+/* The program, as an array of struct sock_filter; borrowed. */
 size_t seccomp_program_n_insns(const struct seccomp_program *program);
+const void *seccomp_program_insns(const struct seccomp_program *program);
 
 /* Load it into this process. Needs no_new_privs or CAP_SYS_ADMIN. Allocates nothing. */
 int seccomp_program_load(const struct seccomp_program *program, struct err *err);
