@@ -310,7 +310,7 @@ int cgroup_apply(struct cgroup *cg, const struct oci_resources *resources, struc
 		const struct cgroup_setting *s = &settings->entries[i];
 
 		r = write_text(cg->fd, s->file, s->value);
-		if (r == -ENOENT && s->optional)
+		if (s->optional && (r == -ENOENT || r == -EINVAL || r == -ERANGE))
 			continue;
 		if (r == -ENOENT)
 			return err_set(err, -EOPNOTSUPP, "cgroup: the guest has no '%s' (to be set to '%s')",

@@ -154,6 +154,19 @@ static int convert_cpu_bandwidth(const struct oci_resources *r, struct cgroup_se
 	return n;
 }
 
+/* The numbers are the host's. They count in the guest as far as it has them; pinning is the host's work. */
+static int add_cpuset(struct cgroup_settings *s, struct err *err, const char *file, const char *list)
+{
+	int n;
+
+	if (!list || !*list)
+		return 0;
+	n = add(s, err, file, "%s", list);
+	if (n >= 0)
+		s->entries[s->n - 1].optional = true;
+	return n;
+}
+
 static int convert_cpu(const struct oci_resources *r, struct cgroup_settings *s, struct err *err)
 {
 	bool idle = r->has_cpu_idle && r->cpu_idle != 0;
@@ -166,10 +179,10 @@ static int convert_cpu(const struct oci_resources *r, struct cgroup_settings *s,
 		n = convert_cpu_bandwidth(r, s, err);
 	if (n >= 0 && r->has_cpu_idle)
 		n = add(s, err, "cpu.idle", "%" PRId64, r->cpu_idle);
-	if (n >= 0 && r->cpuset_cpus && *r->cpuset_cpus)
-		n = add(s, err, "cpuset.cpus", "%s", r->cpuset_cpus);
-	if (n >= 0 && r->cpuset_mems && *r->cpuset_mems)
-		n = add(s, err, "cpuset.mems", "%s", r->cpuset_mems);
+	if (n >= 0)
+		n = add_cpuset(s, err, "cpuset.cpus", r->cpuset_cpus);
+	if (n >= 0)
+		n = add_cpuset(s, err, "cpuset.mems", r->cpuset_mems);
 	return n;
 }
 

@@ -22,7 +22,7 @@
 struct cgroup_setting {
 	char file[CGROUP_FILE_MAX];
 	char value[CGROUP_VALUE_MAX];
-	bool optional; /* a missing file is no error (swap accounting that is off, …) */
+	bool optional; /* no error when the file is missing or the value out of its range (swap, cpuset) */
 };
 
 struct cgroup_settings {

@@ -99,19 +99,23 @@ static bool is_missing(int r)
 
 static int mask_one(int fd, int null_fd, struct err *err)
 {
+	const uint64_t attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 	_cleanup_close_ int mount_fd = -EBADF;
 	struct stat st;
+	int r;
 
 	if (fstat(fd, &st) < 0)
 		return err_set_errno(err, -errno, "look at it");
 	if (S_ISDIR(st.st_mode))
-		mount_fd = mount_new("tmpfs", "size=0k,nr_inodes=2", NULL,
-				     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-				     MOUNT_ATTR_NOEXEC, err);
+		mount_fd = mount_new("tmpfs", "size=4k,nr_inodes=2", NULL, attr | MOUNT_ATTR_NODEV, err);
 	else
 		mount_fd = mount_clone(null_fd, false, err);
 	if (mount_fd < 0)
 		return mount_fd;
+	/* The node is the guest's: nobody in here may change its mode or owner. */
+	r = mount_change(mount_fd, attr, 0, false, err);
+	if (r < 0)
+		return r;
 	return mount_attach(mount_fd, fd, err);
 }
 

@@ -622,14 +622,14 @@ static void links_out_of_the_root_stay_inside(void **state)
 static void image_with_a_fake_null_masks_with_the_real_one(void **state)
 {
 	struct config c = {
-		.args = SH("stat -c %t:%T /etc/secret; cat /etc/hostname2"),
+		.args = SH("stat -c %t:%T /etc/secret; cat /etc/hostname2; chmod 0 /etc/secret 2>&- || echo no"),
 		.linux_ = ",\"maskedPaths\":[\"/etc/secret\"]",
 		.no_dev = true,
 	};
 
 	world_write(&world, "rootfs/etc/hostname2", "canary\n");
 	world_link(&world, "/etc/hostname2", "rootfs/dev/null");
-	expect_output(&c, "1:3\ncanary\n");
+	expect_output(&c, "1:3\ncanary\nno\n");
 	assert_int_equal(unlinkat(world.fd, "rootfs/dev/null", 0), 0);
 }
 
@@ -864,7 +864,7 @@ static int enter(void **state)
 {
 	static const char *const applets[] = {
 		"sh",   "cat",  "ls",   "id",    "grep",     "stat", "sleep", "true", "readlink", "hostname",
-		"pwd",  "wc",   "head", "touch", "mknod",    "mkdir", "sync", "cut",  "tty",      "tr",
+		"pwd",  "wc",   "head", "touch", "mknod",    "mkdir", "sync", "cut",  "tty",      "tr", "chmod",
 		"sort", "test",
 	};
 	char path[PATH_MAX], command[PATH_MAX];
