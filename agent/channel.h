@@ -7,6 +7,9 @@
  * Host gone: a port that was connected and is not any more has CHANNEL_RECONNECT_MS to come back. One that was
  *           never connected waits for ever: that is how a template guest is saved (the host sees that
  *           the guest has opened the port, and needs to say nothing).
+ * Limit:    the kernel tells the state of the other side, not its changes. A host that leaves and is back before the guest
+ *           has looked is taken for the same one, and its stream ids for used ones. So whoever saves a
+ *           template leaves the channel alone.
  * Process:  the agent, loop thread only; channel_open_port blocks and is for the start.
  * Source:   the kernel's virtio_console: POLLHUP and end of file while the host's side is closed.
  */

@@ -99,10 +99,9 @@ static void agent_main(int sock)
 	if (pid == 0) {
 		must(prctl(PR_SET_PDEATHSIG, SIGKILL));
 		must(mount("proc", "/proc", "proc", 0, NULL));
-		must(prctl(PR_SET_DUMPABLE, 0));
 		signal(SIGPIPE, SIG_IGN);
 		run_agent(sock);
-		_exit(0);
+		exit(0);
 	}
 	close(sock);
 	must(waitpid(pid, &status, 0));

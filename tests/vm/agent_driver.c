@@ -32,9 +32,13 @@
 /* Output that must get through, MB/s. */
 #define OUTPUT_MIN_MB_S 5
 
-static char folder[32] = "/tmp/onggi-driver-XXXXXX";
+/* What the agent waits for a host that has left, and a bit, in seconds. */
+#define HOST_AWAY_MAX_S 20
+
+static char folder[32];
 static const char *kernel, *initramfs;
 static pid_t qemu_pid, virtiofsd_pid;
+static int qmp = -EBADF;
 
 static const char *program(const char *name, const char *fallback)
 {
@@ -85,17 +89,23 @@ static void start_virtiofsd(const char *socket_path)
 	close(fd);
 }
 
-static int start_qemu(const char *fs_socket)
+#define FS_DEVICE "vhost-user-fs-pci,chardev=fs,tag=onggi,bus=port0"
+
+/* @with_share: the file system device is there from the start; otherwise plug_share() brings it. */
+static void start_qemu(const char *agent_socket, const char *fs_socket, bool with_share)
 {
-	char agent[64], fs[256], serial[128], append[256];
-	int sockets[2];
+	char agent[64], fs[256], serial[128], append[256], qmp_option[64];
+	int agent_fd = listen_at(agent_socket), sockets[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-	snprintf(agent, sizeof(agent), "socket,id=agent,fd=%d", sockets[1]);
+	/* The host may come and go, so the port's other side is a listening socket. */
+	snprintf(agent, sizeof(agent), "socket,id=agent,fd=%d,server=on,wait=off", agent_fd);
+	snprintf(qmp_option, sizeof(qmp_option), "socket,id=qmp,fd=%d", sockets[1]);
 	snprintf(fs, sizeof(fs), "socket,id=fs,path=%s", fs_socket);
 	snprintf(serial, sizeof(serial), "file:%s/console", folder);
 	snprintf(append, sizeof(append), "console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=%s",
 		 program("TSC_KHZ", "2445434"));
+	fd_set_cloexec(agent_fd, false);
 	qemu_pid = spawn(
 		(const char *const[]){ program("QEMU", "qemu-system-x86_64"),
 				       "-M", "microvm,pcie=on,acpi=on,memory-backend=mem",
@@ -107,30 +117,77 @@ static int start_qemu(const char *fs_socket)
 				       "-serial", serial,
 				       "-device", "virtio-serial-device",
 				       "-chardev", agent,
-				       "-device", "virtserialport,chardev=agent,name=onggi.agent",
+				       "-device", "virtserialport,id=agent,chardev=agent,name=onggi.agent",
+				       "-chardev", qmp_option, "-mon", "chardev=qmp,mode=control",
 				       "-chardev", fs,
 				       "-device", "pcie-root-port,id=port0,chassis=1",
-				       "-device", "vhost-user-fs-pci,chardev=fs,tag=onggi,bus=port0",
+				       with_share ? "-device" : NULL, FS_DEVICE,
 				       NULL },
 		sockets[1]);
 	close(sockets[1]);
-	fd_set_nonblock(sockets[0], true);
-	return sockets[0];
+	close(agent_fd);
+	qmp = sockets[0];
 }
 
-static int setup(void **state)
+/* Send @commands, then read QMP's lines until one holds @want. */
+static void qmp_talk(const char *commands, const char *want)
+{
+	char line[4096];
+	size_t used = 0;
+
+	assert_int_equal(io_write_all(qmp, commands, strlen(commands)), 0);
+	do {
+		assert_int_equal(read(qmp, line + used, 1), 1);
+		used = line[used] == '\n' || used == sizeof(line) - 2 ? (line[used] = '\0', 0) : used + 1;
+	} while (used || !strstr(line, want));
+}
+
+static void plug_share(void)
+{
+	static const char commands[] =
+		"{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vhost-user-fs-pci\","
+		"\"chardev\":\"fs\",\"tag\":\"onggi\",\"bus\":\"port0\",\"id\":\"fs0\"}}";
+
+	qmp_talk(commands, "return");
+}
+
+static void connect_agent(void)
 {
 	char path[128];
+	int fd = -EBADF;
 
+	snprintf(path, sizeof(path), "%s/agent.sock", folder);
+	assert_int_equal(ttrpc_connect_unix(path, &fd, NULL), 0);
+	assert_int_equal(ttrpc_client_create(peer.loop, fd, NULL, NULL, &peer.client), 0);
+}
+
+static void setup_guest(bool with_share)
+{
+	char path[128], fs_path[128];
+
+	strcpy(folder, "/tmp/onggi-driver-XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/share", folder);
 	assert_int_equal(mkdir(path, 0755), 0);
 	make_rootfs(path);
-	snprintf(path, sizeof(path), "%s/fs.sock", folder);
-	start_virtiofsd(path);
+	snprintf(fs_path, sizeof(fs_path), "%s/fs.sock", folder);
+	start_virtiofsd(fs_path);
+	snprintf(path, sizeof(path), "%s/agent.sock", folder);
+	start_qemu(path, fs_path, with_share);
 	peer.burst_bytes = 8u << 20;
 	assert_int_equal(loop_create(&peer.loop), 0);
-	assert_int_equal(ttrpc_client_create(peer.loop, start_qemu(path), NULL, NULL, &peer.client), 0);
+}
+
+static int setup(void **state)
+{
+	setup_guest(true);
+	connect_agent();
+	return 0;
+}
+
+static int setup_without_share(void **state)
+{
+	setup_guest(false);
 	return 0;
 }
 
@@ -150,6 +207,7 @@ static int teardown(void **state)
 
 	print_console();
 	ttrpc_client_destroy(peer.client);
+	cleanup_close_p(&qmp);
 	loop_destroy(peer.loop);
 	kill(qemu_pid, SIGKILL);
 	waitpid(qemu_pid, &status, 0);
@@ -311,22 +369,95 @@ static void output_is_fast(void **state)
 	}
 }
 
-static void shutdown_switches_the_machine_off(void **state)
+/* The machine switches itself off, without a crash. */
+static void expect_power_off(void)
 {
-	Onggi__Agent__V1__Empty empty = ONGGI__AGENT__V1__EMPTY__INIT;
-	double begin = now_ms();
 	int status = 0;
 
-	run_container("c", ARGS("/bin/sleep", "1000"));
-	begin = now_ms();
-	assert_call(call("Shutdown", &empty.base, EMPTY, NULL));
 	assert_int_equal(waitpid(qemu_pid, &status, 0), qemu_pid);
-	print_message("  shutdown: %.0f ms\n", now_ms() - begin);
 	assert_int_equal(status, 0);
 	/* For the teardown, which kills what is left. */
 	qemu_pid = fork();
 	if (qemu_pid == 0)
 		_exit(0);
+}
+
+static void shutdown_switches_the_machine_off(void **state)
+{
+	Onggi__Agent__V1__Empty empty = ONGGI__AGENT__V1__EMPTY__INIT;
+	double begin;
+
+	run_container("c", ARGS("/bin/sleep", "1000"));
+	begin = now_ms();
+	assert_call(call("Shutdown", &empty.base, EMPTY, NULL));
+	expect_power_off();
+	print_message("  shutdown: %.0f ms\n", now_ms() - begin);
+}
+
+static void on_configured(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+	*(int *)userdata = (int)code;
+}
+
+/* What a template is saved after: the guest is ready, and nobody has spoken to it. */
+static void opened_port_says_that_the_guest_is_ready(void **state)
+{
+	qmp_talk("{\"execute\":\"qmp_capabilities\"}", "\"VSERPORT_CHANGE\"");
+	connect_agent();
+	assert_call(configure("jar", 32, 1800000000000000000, "", NULL));
+}
+
+static void share_that_is_plugged_later_is_waited_for(void **state)
+{
+	Onggi__Agent__V1__ConfigureRequest request = ONGGI__AGENT__V1__CONFIGURE_REQUEST__INIT;
+	uint8_t entropy[32] = { 1 };
+	int code = -1;
+
+	/* The guest is up, and has no such device. */
+	assert_call(configure("jar", 32, 1800000000000000000, "", NULL));
+	request.realtime_ns = 1800000000000000000;
+	request.entropy.data = entropy;
+	request.entropy.len = sizeof(entropy);
+	request.hostname = (char *)"jar";
+	request.share_tag = (char *)"onggi";
+	assert_int_equal(ttrpc_client_call(peer.client, AGENT_SERVICE, "Configure", &request.base,
+					   &onggi__agent__v1__configure_response__descriptor, AGENT_CALL_MS,
+					   on_configured, &code),
+			 0);
+	/* An answer to a later call: the agent has looked by now, and is not stuck. */
+	assert_status(start("nobody", ""), TTRPC_NOT_FOUND);
+	assert_status(configure("jar", 32, 1800000000000000000, "onggi", NULL), TTRPC_FAILED_PRECONDITION);
+	assert_int_equal(code, -1);
+	plug_share();
+	while (code < 0)
+		assert_int_equal(loop_run_once(peer.loop), 0);
+	assert_int_equal(code, TTRPC_OK);
+	container_prints_and_ends(state);
+}
+
+static void host_may_come_back(void **state)
+{
+	const struct timespec pause = { .tv_sec = 1 };
+
+	run_container("c", SH("read x; echo $x"));
+	ttrpc_client_destroy(peer.client);
+	/* A host that is back before the guest has looked is taken for the same: see channel.h. */
+	nanosleep(&pause, NULL);
+	connect_agent();
+	assert_call(write_input("c", "", "still there\n", 12, &(uint32_t){ 0 }));
+	expect_output("c", "", 1, "still there\n");
+	expect_end("c", "", 0);
+	remove_container("c");
+}
+
+static void guest_ends_when_its_host_stays_away(void **state)
+{
+	double begin = now_ms();
+
+	ttrpc_client_destroy(peer.client);
+	peer.client = NULL;
+	expect_power_off();
+	assert_in_range((unsigned long)(now_ms() - begin), 5000, HOST_AWAY_MAX_S * 1000);
 }
 
 int main(int argc, char **argv)
@@ -340,7 +471,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(exec_is_quick),
 		cmocka_unit_test(output_is_fast),
 		cmocka_unit_test(agent_is_small),
+		cmocka_unit_test(host_may_come_back),
 		cmocka_unit_test(shutdown_switches_the_machine_off),
+	};
+	const struct CMUnitTest channel_tests[] = {
+		cmocka_unit_test(opened_port_says_that_the_guest_is_ready),
+		cmocka_unit_test(share_that_is_plugged_later_is_waited_for),
+		cmocka_unit_test(guest_ends_when_its_host_stays_away),
 	};
 
 	if (argc != 3) {
@@ -349,5 +486,6 @@ int main(int argc, char **argv)
 	}
 	kernel = argv[1];
 	initramfs = argv[2];
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, teardown) +
+	       cmocka_run_group_tests(channel_tests, setup_without_share, teardown);
 }
