@@ -4,9 +4,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -32,13 +34,29 @@ const char *program_env(char *const env[], const char *key)
 	return value;
 }
 
+/*
+ * Links that procfs has to a process' files lead out of the container as long as we are a copy of the agent:
+ * "/proc/self/exe" is the agent's binary. 0, or -EACCES for a path that goes over one.
+ */
+static int refuse_magic_links(const char *path)
+{
+	const struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
+	_cleanup_close_ int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	return fd < 0 && errno == ELOOP ? -EACCES : 0;
+}
+
 /* 0; -EISDIR; -EACCES when nobody may execute it or we may not; what stat(2) says. */
 static int executable(const char *path)
 {
 	struct stat st;
+	int r;
 
 	if (stat(path, &st) < 0)
 		return -errno;
+	r = refuse_magic_links(path);
+	if (r < 0)
+		return r;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
 	if (!(st.st_mode & 0111))

@@ -22,6 +22,7 @@
  *   -ENOENT  exec: "/bin/x": stat /bin/x: no such file or directory
  *   -EACCES  exec: "/x": permission denied
  *   -EACCES  exec: "/etc": is a directory
+ * A path over one of procfs' links to a process' files (/proc/self/exe) is denied.
  */
 int program_find(const char *name, char *const env[], char ret[PATH_MAX], struct err *err);
 

@@ -192,8 +192,10 @@ static void add_leaf(struct leaves *l, struct leaf leaf)
 {
 	struct leaf *last = l->n ? &l->list[l->n - 1] : NULL;
 
-	if (last && last->start == leaf.start)
-		l->n--, last = l->n ? &l->list[l->n - 1] : NULL;
+	if (last && last->start == leaf.start) {
+		l->n--;
+		last = l->n ? last - 1 : NULL;
+	}
 	if (last && !last->n_entries && !leaf.n_entries && last->action == leaf.action)
 		return;
 	l->list[l->n++] = leaf;
@@ -237,7 +239,8 @@ static int put_section(struct output *o, struct seccomp_section *s)
 
 	if (!list)
 		return -ENOMEM;
-	qsort(s->entries, s->n_entries, sizeof(*s->entries), compare_entries);
+	if (s->n_entries)
+		qsort(s->entries, s->n_entries, sizeof(*s->entries), compare_entries);
 	for (size_t i = 0; i < s->n_spaces; i++) {
 		size_t to = from;
 		bool last = i + 1 == s->n_spaces;
