@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation: a "struct json" is json-c's object under another name, never defined; the
- * casts below are the whole of the disguise. json-c reads NUL bytes as the end of the text and stops quietly there, so
- * they are refused before it sees them.
+ * casts below are the whole of the disguise. json-c is lenient even when told to be strict (apostrophes for
+ * quotes, a NUL byte ends the text, numbers too large become the largest), so json_scan looks first.
  */
 #include "common/json.h"
 
@@ -13,6 +13,8 @@
 #undef json_bool
 #include <stdio.h>
 #include <string.h>
+
+#include "common/json_scan.h"
 
 /* Room for a dotted field name in a message. */
 #define FIELD_NAME_MAX 256
@@ -49,17 +51,16 @@ int json_parse(const char *text, size_t len, struct json **ret, struct err *err)
 	_cleanup_(tokener_free_p) struct json_tokener *tok = NULL;
 	enum json_tokener_error reason;
 	struct json_object *o, *end;
-	const char *nul;
-	size_t offset;
+	const char *wrong;
+	size_t offset = 0;
 
 	if (len > JSON_TEXT_MAX)
 		return err_set(err, -EBADMSG, "json text of %zu bytes exceeds %u", len, JSON_TEXT_MAX);
-	nul = len ? memchr(text, '\0', len) : NULL;
-	if (nul)
-		return err_set(err, -EBADMSG, "line %zu: a NUL byte is no json",
-			       line_of(text, (size_t)(nul - text)));
-	/* json-c counts the value itself as a level. */
-	tok = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
+	wrong = json_scan(text, len, &offset);
+	if (wrong)
+		return err_set(err, -EBADMSG, "line %zu: %s", line_of(text, offset), wrong);
+	/* json-c counts scalars as a level, too. */
+	tok = json_tokener_new_ex(JSON_DEPTH_MAX + 2);
 	if (!tok)
 		return err_set(err, -ENOMEM, "no memory for json");
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);

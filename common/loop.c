@@ -48,11 +48,17 @@ struct loop {
 	bool stopped;
 };
 
+/* libevent prints to stderr what it also returns, and stderr may be a container's. */
+static void drop_message(int severity, const char *message)
+{
+}
+
 int loop_create(struct loop **ret)
 {
 	struct event_config *config = event_config_new();
 	struct loop *loop = calloc(1, sizeof(*loop));
 
+	event_set_log_callback(drop_message);
 	if (loop && config) {
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
 						      EVENT_BASE_FLAG_PRECISE_TIMER);
