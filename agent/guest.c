@@ -24,9 +24,8 @@
 #include "common/io.h"
 #include "common/log.h"
 
-/* The kernel's level for lines that come without one: error, which a quiet console shows. */
+/* "console-level level-of-lines-without-one …"; what is below the console's level is shown. */
 #define GUEST_PRINTK_FILE "/proc/sys/kernel/printk"
-#define GUEST_PRINTK_LEVEL 3
 
 /* Where the log is open. */
 #define GUEST_LOG_FD 9
@@ -81,12 +80,15 @@ static int guest_log_visible(struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	char levels[32];
-	int rc;
+	int rc, console;
 
 	rc = io_read_file(AT_FDCWD, GUEST_PRINTK_FILE, 64, &text, NULL);
 	if (rc < 0)
 		return err_set_errno(err, rc, "read '%s'", GUEST_PRINTK_FILE);
-	snprintf(levels, sizeof(levels), "%d %d", atoi(text), GUEST_PRINTK_LEVEL);
+	console = atoi(text);
+	if (console < 2)
+		return 0;
+	snprintf(levels, sizeof(levels), "%d %d", console, console - 1);
 	rc = io_write_file(AT_FDCWD, GUEST_PRINTK_FILE, levels, strlen(levels));
 	return rc < 0 ? err_set_errno(err, rc, "write '%s'", GUEST_PRINTK_FILE) : 0;
 }

@@ -103,7 +103,7 @@ static void start_qemu(const char *agent_socket, const char *fs_socket, bool wit
 	snprintf(qmp_option, sizeof(qmp_option), "socket,id=qmp,fd=%d", sockets[1]);
 	snprintf(fs, sizeof(fs), "socket,id=fs,path=%s", fs_socket);
 	snprintf(serial, sizeof(serial), "file:%s/console", folder);
-	snprintf(append, sizeof(append), "console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=%s",
+	snprintf(append, sizeof(append), "console=ttyS0 quiet loglevel=3 pcie_ports=native panic=-1 reboot=t tsc_early_khz=%s",
 		 program("TSC_KHZ", "2445434"));
 	fd_set_cloexec(agent_fd, false);
 	qemu_pid = spawn(
