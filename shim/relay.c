@@ -38,6 +38,7 @@ struct relay {
 	const struct relay_ops *ops;
 	void *userdata;
 	bool terminal, started, ended, drained;
+	bool owned; /* who reads now is the only one who ever will */
 	struct output outputs[OUTPUTS];
 	/* input */
 	int in_fd, in_keep_fd;
@@ -233,7 +234,7 @@ static void reader_vanished(struct output *out)
 {
 	char self[64];
 
-	if (out->vanished) {
+	if (out->vanished || out->io->owned) {
 		output_done(out);
 		return;
 	}
@@ -277,6 +278,11 @@ static bool output_flush(struct output *out)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
+		if (n < 0 && out->io->owned) {
+			/* From here on it is fetched and dropped. */
+			output_release(out);
+			return true;
+		}
 		if (n < 0) {
 			reader_vanished(out);
 			return false;
@@ -448,6 +454,13 @@ void relay_close_input(struct relay *io)
 }
 
 /* ---- life ---- */
+
+void relay_set_owned(struct relay *io)
+{
+	io->owned = true;
+	for (int i = 0; i < OUTPUTS; i++)
+		close_fd(&io->outputs[i].keep_fd);
+}
 
 void relay_start(struct relay *io)
 {

@@ -61,6 +61,12 @@ int relay_create(struct loop *loop, const struct relay_config *config, const str
 void relay_destroy(struct relay *io);
 DEFINE_CLEANUP(struct relay *, relay_destroy);
 
+/*
+ * Who reads now is the only one who ever will: when he closes an output, the rest of it is dropped, as it comes, instead of being kept for
+ * a reader who returns. Without it the process would block for ever on a closed pipe.
+ */
+void relay_set_owned(struct relay *io);
+
 /* The process runs: begin to move bytes. */
 void relay_start(struct relay *io);
 

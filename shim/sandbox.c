@@ -19,6 +19,9 @@
 #include "shim/sandbox_vm.h"
 #include "shim/task.h"
 
+/* From the first noise of a death to its being believed. */
+#define SUSPICION_MS 50
+
 void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
 {
 	char text[LOG_LINE_MAX];
@@ -101,8 +104,8 @@ static void work_now(void *userdata)
 {
 	struct sandbox *s = userdata;
 
-	if (s->agent_gone && !s->lost_reason)
-		sandbox_give_up(s, "the agent has closed its channel");
+	if (s->suspicion && !s->lost_reason)
+		s->lost_reason = TAKE_PTR(s->suspicion);
 	if (s->lost_reason)
 		lose_vm(s);
 	for (struct task *c = s->containers; c; c = c->next)
@@ -133,6 +136,19 @@ void sandbox_give_up(struct sandbox *s, const char *fmt, ...)
 		s->lost_reason = strdup("out of memory");
 	va_end(ap);
 	sandbox_settle(s);
+}
+
+void sandbox_suspect(struct sandbox *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->lost_reason || s->suspicion || s->phase == SANDBOX_DOWN)
+		return;
+	va_start(ap, fmt);
+	if (vasprintf(&s->suspicion, fmt, ap) < 0)
+		s->suspicion = strdup("out of memory");
+	va_end(ap);
+	loop_timer_set(s->work, SUSPICION_MS);
 }
 
 static void idle_too_long(void *userdata)

@@ -98,7 +98,7 @@ struct sandbox {
 	uint64_t next_serial;
 	struct loop_source *work, *idle;
 	char *lost_reason; /* the VM is to be given up */
-	bool agent_gone;   /* the same, and somebody may know better why */
+	char *suspicion;   /* the same, but somebody may know better why */
 	size_t log_bytes;
 	bool finished;     /* nothing is left of it on disk */
 	void (*on_empty)(void *userdata);
@@ -128,6 +128,9 @@ int sandbox_need_vm(struct sandbox *s, struct err *err);
 
 /* Give up the VM: every process ends with 137. Deferred; the first reason counts. */
 void sandbox_give_up(struct sandbox *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same after a moment, with the reason of another if that comes meanwhile: one death makes several noises. */
+void sandbox_suspect(struct sandbox *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A container or process has changed its state: see (deferred) whether the VM or the monitor is still needed. */
 void sandbox_settle(struct sandbox *s);

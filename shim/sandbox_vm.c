@@ -9,7 +9,6 @@
 #include "shim/task.h"
 
 #define CONFIGURE_TIMEOUT_MS 30000
-#define AGENT_GONE_GRACE_MS 50
 #define ENTROPY_BYTES 64
 #define CONSOLE_TAIL_BYTES 1024
 
@@ -39,17 +38,15 @@ static void files_ended(struct file_server *fs, int status, const char *reason, 
 	char text[AGENT_TEXT_MAX];
 
 	agent_text(text, sizeof(text), reason);
-	sandbox_give_up(s, "the file server has ended (wait status 0x%x)%s%s", (unsigned int)status,
+	/* It ends when its VMM has. */
+	sandbox_suspect(s, "the file server has ended (wait status 0x%x)%s%s", (unsigned int)status,
 			text[0] ? ": " : "", text);
 }
 
-/* A VMM that has died closes the channel too, and knows better why: it gets a moment to say so. */
+/* A VMM that has died closes the channel too, and knows better why. */
 static void agent_gone(void *userdata)
 {
-	struct sandbox *s = userdata;
-
-	s->agent_gone = true;
-	loop_timer_set(s->work, AGENT_GONE_GRACE_MS);
+	sandbox_suspect(userdata, "the agent has closed its channel");
 }
 
 /* ---- greeting the agent ---- */
@@ -246,7 +243,7 @@ void sandbox_vm_stop(struct sandbox *s)
 	if (s->files)
 		s->options.files->destroy(TAKE_PTR(s->files));
 	free(TAKE_PTR(s->lost_reason));
-	s->agent_gone = false;
+	free(TAKE_PTR(s->suspicion));
 	if (was_there)
 		save_record(s);
 }

@@ -19,7 +19,7 @@ struct guest {
 	struct loop *loop;
 	struct relay *io;
 	struct loop_source *answer_timer;
-	char dir[64], path[STDIO_STREAMS][96];
+	char dir[64], path[RELAY_STREAMS][96];
 	size_t total, said;
 	uint32_t asked;
 	bool mute;         /* leaves requests unanswered */
@@ -61,14 +61,14 @@ static void answer(void *userdata)
 		data[i] = pattern(g->said + i);
 	g->said += n;
 	g->asked = 0;
-	assert_int_equal(relay_output(g->io, STDIO_STDOUT, data, n, g->said == g->total), 0);
+	assert_int_equal(relay_output(g->io, RELAY_STDOUT, data, n, g->said == g->total), 0);
 }
 
 static void op_read(enum relay_stream stream, uint32_t max, void *userdata)
 {
 	struct guest *g = userdata;
 
-	if (stream == STDIO_STDERR) {
+	if (stream == RELAY_STDERR) {
 		relay_output(g->io, stream, NULL, 0, true);
 		return;
 	}
@@ -128,7 +128,7 @@ static int setup(void **state)
 	assert_int_equal(loop_create(&g->loop), 0);
 	strcpy(g->dir, "/tmp/onggi-stdio-XXXXXX");
 	assert_non_null(mkdtemp(g->dir));
-	for (int i = 0; i < STDIO_STREAMS; i++) {
+	for (int i = 0; i < RELAY_STREAMS; i++) {
 		snprintf(g->path[i], sizeof(g->path[i]), "%s/%s", g->dir, names[i]);
 		assert_int_equal(mkfifo(g->path[i], 0600), 0);
 	}
@@ -148,7 +148,7 @@ static int teardown(void **state)
 	loop_source_destroy(g->answer_timer);
 	loop_source_destroy(g->write_timer);
 	loop_destroy(g->loop);
-	for (int i = 0; i < STDIO_STREAMS; i++)
+	for (int i = 0; i < RELAY_STREAMS; i++)
 		unlink(g->path[i]);
 	rmdir(g->dir);
 	assert_int_equal(count_fds(), g->fds_before);
@@ -379,6 +379,25 @@ static void output_held_open_by_another_process_ends_after_silence(void **state)
 	close(fd);
 }
 
+static void output_of_an_owner_who_left_is_fetched_and_dropped(void **state)
+{
+	struct guest *g = *state;
+	int fd;
+
+	g->total = 3 << 20;
+	open_io(g, false);
+	fd = open_reader(g);
+	relay_set_owned(g->io);
+	relay_start(g->io);
+	run_for(g, 20);
+	assert_true(g->said < g->total);
+	close(fd);
+	run_for(g, 50);
+	assert_int_equal(g->said, g->total);
+	relay_process_ended(g->io);
+	assert_true(g->drained);
+}
+
 static void abandon_ends_at_once(void **state)
 {
 	struct guest *g = *state;
@@ -407,7 +426,7 @@ static void guest_that_answers_too_much_ends_the_stream(void **state)
 	open_io(g, false);
 	fd = open_reader(g);
 	relay_start(g->io);
-	assert_int_equal(relay_output(g->io, STDIO_STDOUT, huge, RELAY_CHUNK_BYTES + 1, false), -EPROTO);
+	assert_int_equal(relay_output(g->io, RELAY_STDOUT, huge, RELAY_CHUNK_BYTES + 1, false), -EPROTO);
 	relay_process_ended(g->io);
 	assert_true(g->drained);
 	assert_int_equal(read(fd, huge, 1), 0);
@@ -420,7 +439,7 @@ static void guest_that_answers_unasked_ends_the_stream(void **state)
 	struct guest *g = *state;
 
 	open_io(g, false);
-	assert_int_equal(relay_output(g->io, STDIO_STDOUT, "x", 1, false), -EPROTO);
+	assert_int_equal(relay_output(g->io, RELAY_STDOUT, "x", 1, false), -EPROTO);
 }
 
 static void input_arrives_whole_and_ends_after_close_io(void **state)
@@ -553,6 +572,7 @@ int main(void)
 		CLAIM(vanished_reader_that_returns_gets_what_was_left),
 		CLAIM(short_output_without_any_reader_is_kept_for_a_while),
 		CLAIM(output_held_open_by_another_process_ends_after_silence),
+		CLAIM(output_of_an_owner_who_left_is_fetched_and_dropped),
 		CLAIM(abandon_ends_at_once),
 		CLAIM(guest_that_answers_too_much_ends_the_stream),
 		CLAIM(guest_that_answers_unasked_ends_the_stream),
