@@ -24,8 +24,8 @@ struct capability_sets {
 uint64_t capability_all(void);
 
 /*
- * What will be applied: the spec's sets cut to @available, effective to permitted, ambient to permitted and
- * inheritable. Absent: all empty. Pure.
+ * What will be applied: the spec's sets cut to @available, effective to permitted, ambient to
+ * permitted and inheritable. Absent: all empty. Pure.
  */
 struct capability_sets capability_plan(const struct oci_capabilities *spec, uint64_t available);
 

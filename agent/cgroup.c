@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * Everything is done below one directory descriptor. The container may make folders of its own in there (with a
- * writable mount of its cgroup), so walks below are bounded in depth and number; the kernel is told
- * the same bounds when the cgroup is made.
+ * Everything is done below one directory descriptor. The container may make folders of its own in
+ * there (with a writable mount of its cgroup), so walks below are bounded in depth and number; the
+ * kernel is told the same bounds when the cgroup is made.
  */
 #include "agent/cgroup.h"
 

@@ -3,11 +3,12 @@
  * cgroup.h - one container's cgroup (version 2) in the guest
  *
  * Shape:    /sys/fs/cgroup/onggi/<container>/, held by a descriptor; init and execs live in it.
- * Waiting:  freezing and killing take effect later; cgroup_events_fd() becomes readable then (inotify), and
- *           cgroup_state() says how far it is.
+ * Waiting:  freezing and killing take effect later; cgroup_events_fd() becomes readable then
+ *           (inotify), and cgroup_state() says how far it is.
  * Process:  the agent, loop thread only.
  * Source:   the kernel's Documentation/admin-guide/cgroup-v2.rst; OCI config-linux.md.
- * Not here: turning the spec's numbers into files (cgroup_limits.h), device rules (cgroup_device.h).
+ * Not here: turning the spec's numbers into files (cgroup_limits.h), device rules
+ *           (cgroup_device.h).
  */
 #ifndef ONGGI_AGENT_CGROUP_H
 #define ONGGI_AGENT_CGROUP_H
@@ -32,7 +33,8 @@ struct cgroup;
  *
  * @root  CGROUP_ROOT, or another cgroup2 folder in tests
  *
- * Returns 0; -EEXIST; -EINVAL @id may not name a folder; -ENOTSUP @root is no cgroup2; another errno.
+ * Returns 0; -EEXIST; -EINVAL @id may not name a folder; -ENOTSUP @root is no cgroup2; another
+ * errno.
  */
 int cgroup_create(const char *root, const char *id, struct cgroup **ret, struct err *err);
 /* Closes; the cgroup stays. */
@@ -45,15 +47,16 @@ int cgroup_remove(struct cgroup *cg, struct err *err);
 /* Directory descriptor for CLONE_INTO_CGROUP; borrowed. */
 int cgroup_fd(const struct cgroup *cg);
 /*
- * Where a further process can go: the cgroup itself or, when the container has distributed controllers to
- * children of its own ("no internal processes"), the cgroup of its init @pid. The caller closes it.
+ * Where a further process can go: the cgroup itself or, when the container has distributed
+ * controllers to children of its own ("no internal processes"), the cgroup of its init @pid. The
+ * caller closes it.
  */
 int cgroup_open_for_exec(const struct cgroup *cg, pid_t pid, struct err *err);
 
 /*
  * Apply limits; only what is given is changed. Used at creation and by update.
- * Returns 0; -EINVAL a value that cannot be honoured, named; -EOPNOTSUPP a field without an equal in
- * version 2 (disableOOMKiller), or whose controller the guest does not have.
+ * Returns 0; -EINVAL a value that cannot be honoured, named; -EOPNOTSUPP a field without an equal
+ * in version 2 (disableOOMKiller), or whose controller the guest does not have.
  */
 int cgroup_apply(struct cgroup *cg, const struct oci_resources *resources, struct err *err);
 

@@ -2,10 +2,11 @@
 /*
  * Theory of operation
  *
- * The rules are those of cgroup version 1: each adds rights to a device, or takes them away, and the later
- * one wins, right by right. The program goes through them from the last to the first with the rights that are asked for
- * in a register: a matching rule that refuses one of them ends with "no"; one that allows takes its
- * rights out of the register, and when none is left the answer is "yes". Past the first rule: "no".
+ * The rules are those of cgroup version 1: each adds rights to a device, or takes them away, and
+ * the later one wins, right by right. The program goes through them from the last to the first with
+ * the rights that are asked for in a register: a matching rule that refuses one of them ends with
+ * "no"; one that allows takes its rights out of the register, and when none is left the answer is
+ * "yes". Past the first rule: "no".
  *
  *   r2 type   r3 rights still to be decided   r4 major   r5 minor   r0 answer
  */

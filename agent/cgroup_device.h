@@ -2,8 +2,8 @@
 /*
  * cgroup_device.h - device rules as a BPF program of a cgroup
  *
- * Shape:    rules in order, the last that matches decides, nothing matches: refused. The program tests
- *           them from the last to the first.
+ * Shape:    rules in order, the last that matches decides, nothing matches: refused. The program
+ *           tests them from the last to the first.
  * Limits:   CGROUP_DEVICE_RULES_MAX rules.
  * Source:   the kernel's bpf_cgroup_dev_ctx; OCI config-linux.md "Allowed Device list".
  */
@@ -33,8 +33,8 @@ struct cgroup_device_program {
 };
 
 /*
- * Generate the program: @rules, then the devices that every container may use (null, zero, full, random,
- * urandom, tty, console, ptmx, pseudo terminals; mknod of anything).
+ * Generate the program: @rules, then the devices that every container may use (null, zero, full,
+ * random, urandom, tty, console, ptmx, pseudo terminals; mknod of anything).
  * Returns 0; -E2BIG too many rules; -EINVAL a type that is none of a, b, c.
  */
 int cgroup_device_generate(const struct oci_device_rule *rules, size_t n_rules,
@@ -45,8 +45,9 @@ int cgroup_device_run(const struct cgroup_device_program *program, uint32_t acce
 		      uint32_t minor);
 
 /*
- * Load the program and attach it to the cgroup directory @cgroup_fd, in place of what is in *prog_fd
- * (-1: nothing yet). Without device rules in the spec every device stays allowed: don't call.
+ * Load the program and attach it to the cgroup directory @cgroup_fd, in place of what is in
+ * *prog_fd (-1: nothing yet). Without device rules in the spec every device stays allowed: don't
+ * call.
  */
 int cgroup_device_attach(int cgroup_fd, const struct cgroup_device_program *program, int *prog_fd,
 			 struct err *err);

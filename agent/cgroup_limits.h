@@ -31,8 +31,9 @@ struct cgroup_settings {
 };
 
 /*
- * Returns 0; -EINVAL a value out of range or memory.swap below memory.limit; -EOPNOTSUPP disableOOMKiller, a
- * "unified" file that is not known; -E2BIG more settings than fit. The message names the field.
+ * Returns 0; -EINVAL a value out of range or memory.swap below memory.limit; -EOPNOTSUPP
+ * disableOOMKiller, a "unified" file that is not known; -E2BIG more settings than fit. The message
+ * names the field.
  */
 int cgroup_limits_convert(const struct oci_resources *resources, struct cgroup_settings *ret, struct err *err);
 

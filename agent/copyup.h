@@ -2,8 +2,8 @@
 /*
  * copyup.h - "tmpcopyup": filling a new tmpfs with what its mount point held
  *
- * Peer:     the source tree is the image's. Links are copied, never followed; other mounts and special
- *           files but fifos are left out; depth and number of entries are bounded.
+ * Peer:     the source tree is the image's. Links are copied, never followed; other mounts and
+ *           special files but fifos are left out; depth and number of entries are bounded.
  */
 #ifndef ONGGI_AGENT_COPYUP_H
 #define ONGGI_AGENT_COPYUP_H

@@ -112,8 +112,8 @@ bool device_setup_wanted(const struct oci_spec *spec)
 }
 
 /*
- * The folder /dev inside the root, and not what a link of that name points to. On anything but a tmpfs of the
- * container nodes would be written into the image: then a tmpfs is put there first.
+ * The folder /dev inside the root, and not what a link of that name points to. On anything but a
+ * tmpfs of the container nodes would be written into the image: then a tmpfs is put there first.
  */
 static int open_dev(const struct mount_tree *tree, struct err *err)
 {

@@ -2,9 +2,10 @@
 /*
  * device.h - /dev of a container
  *
- * Rules:    only character devices that can do no harm in the guest are made: the memory class (null,
- *           zero, full, random, urandom), tty, console, ptmx, fuse and tun. Anything else is refused
- *           by name. /dev must be a real directory inside the root; nothing below it is followed.
+ * Rules:    only character devices that can do no harm in the guest are made: the memory class
+ *           (null, zero, full, random, urandom), tty, console, ptmx, fuse and tun. Anything else is
+ *           refused by name. /dev must be a real directory inside the root; nothing below it is
+ *           followed.
  * Process:  a container's init child, before pivot_root.
  */
 #ifndef ONGGI_AGENT_DEVICE_H
@@ -22,8 +23,9 @@
 bool device_allowed(char type, int64_t major, int64_t minor);
 
 /*
- * Check linux.devices before anything is started. A privileged container (one rule allows all devices) lists
- * whatever its host has: there the nodes that the guest does not make are left out and counted in *ret_skipped.
+ * Check linux.devices before anything is started. A privileged container (one rule allows all
+ * devices) lists whatever its host has: there the nodes that the guest does not make are left out
+ * and counted in *ret_skipped.
  * Returns 0; -EOPNOTSUPP, -EINVAL, named.
  */
 int device_check(const struct oci_spec *spec, size_t *ret_skipped, struct err *err);

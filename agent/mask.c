@@ -73,8 +73,8 @@ static int open_in_mount(int mount_fd, const char *path)
 }
 
 /*
- * The file that @path names. procfs and sysfs are entered by the mount made there: whoever can rename
- * folders of the root meanwhile gets no other file covered in their place.
+ * The file that @path names. procfs and sysfs are entered by the mount made there: whoever can
+ * rename folders of the root meanwhile gets no other file covered in their place.
  */
 static int open_path(const struct mount_tree *tree, const char *path)
 {

@@ -2,9 +2,9 @@
 /*
  * mask.h - linux.maskedPaths and linux.readonlyPaths
  *
- * Rules:    paths below /proc and /sys are found from the mounts that were made there, not by name; a file
- *           is covered with the guest's /dev/null after a look at its device number, a folder with an
- *           empty read-only tmpfs. What does not exist needs no covering.
+ * Rules:    paths below /proc and /sys are found from the mounts that were made there, not by name;
+ *           a file is covered with the guest's /dev/null after a look at its device number, a
+ *           folder with an empty read-only tmpfs. What does not exist needs no covering.
  * Process:  a container's init child, before pivot_root.
  */
 #ifndef ONGGI_AGENT_MASK_H

@@ -2,13 +2,15 @@
 /*
  * Theory of operation
  *
- * One entry: open (or make) the target inside the root as an O_PATH descriptor; look where that descriptor really
+ * One entry: open (or make) the target inside the root as an O_PATH descriptor; look where that
+ *            descriptor really
  * is and whether something may be mounted there; make the new mount, detached; attach it to the
- * descriptor. Names are looked at once, by the kernel, inside the root. Whoever exchanges folders and links meanwhile
- * changes which of his own folders is covered, and nothing else.
+ * descriptor. Names are looked at once, by the kernel, inside the root. Whoever exchanges folders
+ * and links meanwhile changes which of his own folders is covered, and nothing else.
  *
- * /proc is special: the agent and the workload trust what they read there, and write security settings
- * there. So only procfs gets to /proc, and below it only the handful of files that runc allows.
+ * /proc is special: the agent and the workload trust what they read there, and write security
+ * settings there. So only procfs gets to /proc, and below it only the handful of files that runc
+ * allows.
  */
 #include "agent/mount.h"
 

@@ -4,8 +4,9 @@
  *
  * Shape:    struct mount_tree is the root under construction: a descriptor of its root mount, and
  *           descriptors of the mounts that later steps must find again without looking at names.
- * Rules:    targets are resolved inside the root by descriptor; nothing is mounted on or below /proc but
- *           procfs and runc's list of files; /proc, /sys and /dev must be real directories. Nothing on "/".
+ * Rules:    targets are resolved inside the root by descriptor; nothing is mounted on or below
+ *           /proc but procfs and runc's list of files; /proc, /sys and /dev must be real
+ *           directories. Nothing on "/".
  * Types:    bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup, cgroup2. Others are refused by name.
  * Process:  a container's init child, in its new mount namespace, before pivot_root.
  */
@@ -48,10 +49,11 @@ int mount_kind_of(const struct oci_mount *m, struct err *err);
  *
  * @source  for binds: path below the share, relative to share_fd; NULL otherwise
  *
- * Binds get the attributes that the entry asks for and no others, whatever the share is mounted with.
+ * Binds get the attributes that the entry asks for and no others, whatever the share is mounted
+ * with.
  *
- * Returns 0; -EPERM the target is refused (see Rules); -EOPNOTSUPP; -ENOENT no source; another errno. The text
- * names destination and cause.
+ * Returns 0; -EPERM the target is refused (see Rules); -EOPNOTSUPP; -ENOENT no source; another
+ * errno. The text names destination and cause.
  */
 int mount_apply(struct mount_tree *tree, const struct oci_mount *m, const char *source, struct err *err);
 

@@ -24,7 +24,8 @@
  * @data     comma separated options as in mount(8); NULL: none
  * @attr     MOUNT_ATTR_* of the mount
  *
- * Returns a descriptor; -EINVAL with the kernel's words when it refuses an option; -ENODEV no such type.
+ * Returns a descriptor; -EINVAL with the kernel's words when it refuses an option; -ENODEV no such
+ * type.
  */
 int mount_new(const char *type, const char *prefix, const char *data, uint64_t attr, struct err *err);
 

@@ -2,11 +2,13 @@
 /*
  * namespace.h - which namespaces a container gets: new ones, the guest's, or shared ones
  *
- * Shape:    a plan is computed from the spec before the fork; the registry holds a descriptor for each
- *           namespace that containers of the sandbox share under a key.
- * Rules:    mount and cgroup namespaces are always new (the cgroup one is unshared by the child once it is in its
- *           cgroup: clone3 would root it at the agent's); the network namespace is the virtual machine's own whatever the spec says; a type the spec does not list is
- *           the guest's. Time namespaces are ignored with a warning. User namespaces are refused (support.h).
+ * Shape:    a plan is computed from the spec before the fork; the registry holds a descriptor for
+ *           each namespace that containers of the sandbox share under a key.
+ * Rules:    mount and cgroup namespaces are always new (the cgroup one is unshared by the child
+ *           once it is in its cgroup: clone3 would root it at the agent's); the network namespace
+ *           is the virtual machine's own whatever the spec says; a type the spec does not list is
+ *           the guest's. Time namespaces are ignored with a warning. User namespaces are refused
+ *           (support.h).
  * Process:  the agent, and its children during set-up; single-threaded.
  * Source:   namespaces(7), setns(2), clone(2).
  */
@@ -34,11 +36,12 @@ void namespace_registry_destroy(struct namespace_registry *registry);
 DEFINE_CLEANUP(struct namespace_registry *, namespace_registry_destroy);
 
 /*
- * Refer to the namespace (type, key), making the entry if it is not there. Its namespace is created by the first
- * container that starts with it.
+ * Refer to the namespace (type, key), making the entry if it is not there. Its namespace is created
+ * by the first container that starts with it.
  *
- * Returns 0; -EINVAL a key that is not 1 to NAMESPACE_KEY_MAX bytes of [a-z0-9:]; -EOPNOTSUPP a type that
- * cannot be shared (all but pid, ipc and uts); -ENOSPC over NAMESPACE_SHARED_MAX; -ENOMEM.
+ * Returns 0; -EINVAL a key that is not 1 to NAMESPACE_KEY_MAX bytes of [a-z0-9:]; -EOPNOTSUPP a
+ * type that cannot be shared (all but pid, ipc and uts); -ENOSPC over NAMESPACE_SHARED_MAX;
+ * -ENOMEM.
  */
 int namespace_shared_ref(struct namespace_registry *registry, enum oci_namespace type, const char *key,
 			 struct namespace_shared **ret, struct err *err);
@@ -65,8 +68,8 @@ int namespace_plan_adopt(struct namespace_plan *plan, pid_t pid, struct err *err
 int namespace_plan_pid_fd(const struct namespace_plan *plan);
 
 /*
- * In the agent around clone3: let children be born in the pid namespace @fd (a namespace, or the pidfd of a
- * process in it), and back.
+ * In the agent around clone3: let children be born in the pid namespace @fd (a namespace, or the
+ * pidfd of a process in it), and back.
  */
 int namespace_enter_pid(int fd, struct err *err);
 int namespace_leave_pid(struct err *err);

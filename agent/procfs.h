@@ -2,8 +2,8 @@
 /*
  * procfs.h - writing to the real /proc, and nothing that looks like it
  *
- * Rule:     the descriptor comes from the guest's own root before any container's tree is entered, is
- *           checked to be procfs, and every path below it is resolved without links or mounts.
+ * Rule:     the descriptor comes from the guest's own root before any container's tree is entered,
+ *           is checked to be procfs, and every path below it is resolved without links or mounts.
  */
 #ifndef ONGGI_AGENT_PROCFS_H
 #define ONGGI_AGENT_PROCFS_H

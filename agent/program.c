@@ -35,8 +35,8 @@ const char *program_env(char *const env[], const char *key)
 }
 
 /*
- * Links that procfs has to a process' files lead out of the container as long as we are a copy of the agent:
- * "/proc/self/exe" is the agent's binary. 0, or -EACCES for a path that goes over one.
+ * Links that procfs has to a process' files lead out of the container as long as we are a copy of
+ * the agent: "/proc/self/exe" is the agent's binary. 0, or -EACCES for a path that goes over one.
  */
 static int refuse_magic_links(const char *path)
 {

@@ -2,8 +2,8 @@
 /*
  * rlimit.h - resource limits and the OOM score of a process on its way to execve
  *
- * Default:  open files 1024 (soft) and 524288 (hard), OOM score 0: what a process has from the agent is
- *           the agent's, and not meant for it.
+ * Default:  open files 1024 (soft) and 524288 (hard), OOM score 0: what a process has from the
+ *           agent is the agent's, and not meant for it.
  */
 #ifndef ONGGI_AGENT_RLIMIT_H
 #define ONGGI_AGENT_RLIMIT_H

@@ -2,14 +2,15 @@
 /*
  * Theory of operation
  *
- * The agent's root is an initramfs. pivot_root(2) cannot move that, and a chroot alone would leave the agent's
- * mounts within reach of whoever unmounts the container's root. So the agent first moves itself onto a bind
- * mount of the initramfs and makes all its mounts below that one. A container's pivot_root then
- * replaces the bind mount, and one detaching unmount takes the whole of the agent's world out of the
- * container's mount namespace.
+ * The agent's root is an initramfs. pivot_root(2) cannot move that, and a chroot alone would leave
+ * the agent's mounts within reach of whoever unmounts the container's root. So the agent first
+ * moves itself onto a bind mount of the initramfs and makes all its mounts below that one. A
+ * container's pivot_root then replaces the bind mount, and one detaching unmount takes the whole of
+ * the agent's world out of the container's mount namespace.
  *
- * pivot_root(".", ".") stacks the old root on top of the new one; unmounting "." takes it off again. No folder
- * is needed inside the container for it, which may be read-only and is not ours to write to.
+ * pivot_root(".", ".") stacks the old root on top of the new one; unmounting "." takes it off
+ * again. No folder is needed inside the container for it, which may be read-only and is not ours to
+ * write to.
  */
 #include "agent/rootfs.h"
 

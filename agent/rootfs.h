@@ -2,8 +2,8 @@
 /*
  * rootfs.h - the root folder of a container, from a folder of the share to "/"
  *
- * Order:    rootfs_leave_initramfs (agent, once at start); then in each init child: rootfs_isolate ->
- *           rootfs_attach -> (mounts, devices, masks) -> rootfs_pivot -> rootfs_finish.
+ * Order:    rootfs_leave_initramfs (agent, once at start); then in each init child: rootfs_isolate
+ *           -> rootfs_attach -> (mounts, devices, masks) -> rootfs_pivot -> rootfs_finish.
  * Source:   pivot_root(2), which cannot replace an initramfs: hence rootfs_leave_initramfs.
  */
 #ifndef ONGGI_AGENT_ROOTFS_H
@@ -14,14 +14,14 @@
 #include "common/oci.h"
 
 /*
- * Move the agent from the initramfs onto a bind mount of it, so that pivot_root works in the children.
- * To be called by PID 1 first of all, before /proc and the like are mounted.
+ * Move the agent from the initramfs onto a bind mount of it, so that pivot_root works in the
+ * children. To be called by PID 1 first of all, before /proc and the like are mounted.
  */
 int rootfs_leave_initramfs(struct err *err);
 
 /*
- * Make the agent's root read-only, nodev, nosuid: the agent's binary lies there. To be called when the
- * folders for mount points exist.
+ * Make the agent's root read-only, nodev, nosuid: the agent's binary lies there. To be called when
+ * the folders for mount points exist.
  */
 int rootfs_seal(struct err *err);
 

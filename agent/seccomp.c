@@ -132,8 +132,8 @@ static const struct architecture {
 #define SECTIONS_MAX ARRAY_SIZE(architectures)
 
 /*
- * On x86 libseccomp knows socket calls as -100 - n and those of System V IPC as -200 - n, where n is the first
- * argument of socketcall(2) and ipc(2). Most have a number of their own by now, too.
+ * On x86 libseccomp knows socket calls as -100 - n and those of System V IPC as -200 - n, where n
+ * is the first argument of socketcall(2) and ipc(2). Most have a number of their own by now, too.
  */
 static const struct {
 	int pseudo;
@@ -369,8 +369,9 @@ static int add_rules(struct builder *b, const struct oci_seccomp *spec, struct e
 /* ---- the program ----------------------------------------------------------------------------- */
 
 /*
- * A profile that refuses what it does not list knows nothing of calls that are newer than itself. Programs must
- * get the answer of an old kernel there, or they don't fall back on older calls. (As in runc.)
+ * A profile that refuses what it does not list knows nothing of calls that are newer than itself.
+ * Programs must get the answer of an old kernel there, or they don't fall back on older calls. (As
+ * in runc.)
  */
 static uint32_t action_for_newer(uint32_t default_action)
 {

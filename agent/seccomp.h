@@ -2,13 +2,14 @@
 /*
  * seccomp.h - the spec's system call filter as a BPF program
  *
- * Shape:    built in the agent before the fork, kept with the container, loaded by each of its processes as
- *           the last step before execve.
- * Refused:  SCMP_ACT_NOTIFY and listenerPath, by name. System calls that libseccomp does not know are
- *           skipped, as in runc.
- * Newer:    numbers past the last one that a refusing profile lists give ENOSYS, so that programs fall
- *           back on older calls, as in runc.
- * Backend:  libseccomp for names and numbers, which only seccomp.c includes; seccomp_compile.h for the program.
+ * Shape:    built in the agent before the fork, kept with the container, loaded by each of its
+ *           processes as the last step before execve.
+ * Refused:  SCMP_ACT_NOTIFY and listenerPath, by name. System calls that libseccomp does not know
+ *           are skipped, as in runc.
+ * Newer:    numbers past the last one that a refusing profile lists give ENOSYS, so that programs
+ *           fall back on older calls, as in runc.
+ * Backend:  libseccomp for names and numbers, which only seccomp.c includes; seccomp_compile.h for
+ *           the program.
  * Source:   OCI config-linux.md "Seccomp"; seccomp(2).
  */
 #ifndef ONGGI_AGENT_SECCOMP_H

@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * Jumps of BPF go forward only, so the program is written from its end to its beginning: what a jump leads to is in
- * place when the jump is written, and its distance known. A conditional jump reaches 255 instructions; where that
- * is too near, it goes around an unconditional one.
+ * Jumps of BPF go forward only, so the program is written from its end to its beginning: what a
+ * jump leads to is in place when the jump is written, and its distance known. A conditional jump
+ * reaches 255 instructions; where that is too near, it goes around an unconditional one.
  */
 #include "agent/seccomp_compile.h"
 
@@ -83,8 +83,9 @@ static size_t put_branch(struct output *o, uint16_t test, uint32_t k, size_t tar
 /* ---- comparisons ----------------------------------------------------------------------------- */
 
 /*
- * 64 bits are compared as two halves. @pass and @fail are near: a chain of conditions is short. For the
- * order relations: high > value's: @above; high < value's: @below; equal: the test of the low half decides.
+ * 64 bits are compared as two halves. @pass and @fail are near: a chain of conditions is short. For
+ * the order relations: high > value's: @above; high < value's: @below; equal: the test of the low
+ * half decides.
  */
 static void put_order(struct output *o, const struct seccomp_condition *c, uint16_t low_test, bool low_passes,
 		      size_t above, size_t below, size_t pass, size_t fail)

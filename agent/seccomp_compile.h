@@ -2,8 +2,8 @@
 /*
  * seccomp_compile.h - a list of system calls and actions as a BPF program for seccomp(2)
  *
- * Shape:    pure. One section per architecture, in it a binary search over ranges of system call numbers that are
- *           treated alike, at its leaves an action or comparisons of arguments.
+ * Shape:    pure. One section per architecture, in it a binary search over ranges of system call
+ *           numbers that are treated alike, at its leaves an action or comparisons of arguments.
  * Why:      libseccomp takes 40 million instructions for an engine's usual profile, which an
  *           emulated guest feels at every start; its programs search one number after the other.
  * Source:   seccomp(2), BPF as in the kernel's Documentation/networking/filter.rst.
@@ -68,7 +68,8 @@ struct seccomp_policy {
 };
 
 /*
- * @insns, @max  where the program goes; it is put at the end of the array: *ret points to its beginning
+ * @insns, @max  where the program goes; it is put at the end of the array: *ret points to its
+ *               beginning
  *
  * Returns the number of instructions; -E2BIG more than @max; -ENOMEM.
  */

@@ -2,9 +2,10 @@
 /*
  * Theory of operation
  *
- * clone3 makes the child in its cgroup and its new namespaces at once; a pid namespace that exists already is
- * entered by the agent for the length of that call. The child (setup_child.c) then works through
- * its steps and reports over a socket pair; closing of the socket by execve is the report of success.
+ * clone3 makes the child in its cgroup and its new namespaces at once; a pid namespace that exists
+ * already is entered by the agent for the length of that call. The child (setup_child.c) then works
+ * through its steps and reports over a socket pair; closing of the socket by execve is the report
+ * of success.
  */
 #include "agent/setup.h"
 
@@ -287,8 +288,8 @@ static int clone_child(struct setup_process *p, uint64_t flags, int cgroup_fd,
 }
 
 /*
- * As clone_child, the new process being born in the pid namespace that @where (a namespace, or the pidfd of a
- * process in it) stands for; -1: in the agent's or in a new one.
+ * As clone_child, the new process being born in the pid namespace that @where (a namespace, or the
+ * pidfd of a process in it) stands for; -1: in the agent's or in a new one.
  */
 static int clone_in_pid_namespace(struct setup_process *p, uint64_t flags, int cgroup_fd, int where,
 				  const struct setup_child *child, struct err *err)

@@ -2,22 +2,25 @@
 /*
  * setup.h - making a container's processes: from an OCI spec to execve(2)
  *
- * Shape:    struct setup is what a container keeps for as long as it exists (cgroup, namespaces, seccomp
- *           program); struct setup_process is one process on its way to execve and goes away afterwards.
+ * Shape:    struct setup is what a container keeps for as long as it exists (cgroup, namespaces,
+ *           seccomp program); struct setup_process is one process on its way to execve and goes
+ *           away afterwards.
  * Phases:   1 setup_prepare        in the agent, before any fork: checks the spec, makes the cgroup
- *           2 setup_spawn_init     clone3; the child mounts, pivots, drops privileges, looks the program up,
- *                                  reports "created" and waits
+ *           2 setup_spawn_init     clone3; the child mounts, pivots, drops privileges, looks the
+ *                                  program up, reports "created" and waits
  *           3 setup_process_start  lets it load seccomp and execve
  *           An exec (setup_spawn_exec) has no phase of waiting: it runs through to execve.
- * Waiting:  nothing here blocks on the child. setup_process_fd() becomes readable when the child has
- *           something to say, setup_process_result() then reads it. Time limits are the caller's: kill
- *           the process by its pidfd and destroy the setup_process.
- * Process:  the agent, loop thread only, single-threaded (pid namespaces are entered and left with setns).
+ * Waiting:  nothing here blocks on the child. setup_process_fd() becomes readable when the child
+ *           has something to say, setup_process_result() then reads it. Time limits are the
+ *           caller's: kill the process by its pidfd and destroy the setup_process.
+ * Process:  the agent, loop thread only, single-threaded (pid namespaces are entered and left with
+ *           setns).
  * Peer:     the child runs next to hostile processes; its messages are bounded and checked.
- * Needs:    prctl(PR_SET_DUMPABLE, 0) in the agent, rootfs_leave_initramfs() before /proc is mounted,
- *           /proc, /sys/fs/cgroup (v2) and /dev (devtmpfs or nodes) of the guest mounted at these places.
- * Order:    setup_prepare -> setup_spawn_init -> (fd readable) setup_process_result: SETUP_CREATED ->
- *           setup_process_start -> (fd readable) setup_process_result: SETUP_STARTED ->
+ * Needs:    prctl(PR_SET_DUMPABLE, 0) in the agent, rootfs_leave_initramfs() before /proc is
+ *           mounted, /proc, /sys/fs/cgroup (v2) and /dev (devtmpfs or nodes) of the guest mounted
+ *           at these places.
+ * Order:    setup_prepare -> setup_spawn_init -> (fd readable) setup_process_result: SETUP_CREATED
+ *           -> setup_process_start -> (fd readable) setup_process_result: SETUP_STARTED ->
  *           setup_process_destroy ... setup_destroy.
  * Not here: terminals' masters, pipes, reaping, exit codes: the caller's.
  */
@@ -68,22 +71,23 @@ struct setup;
 struct setup_process;
 
 /*
- * Check a spec and make what the container's processes will need: cgroup with its limits and device rules,
- * seccomp program, the container's devpts instance.
+ * Check a spec and make what the container's processes will need: cgroup with its limits and device
+ * rules, seccomp program, the container's devpts instance.
  *
  * @ret           released with setup_destroy
  * @ret_warnings  NULL-terminated texts about parts of the spec that are ignored, freed with
  *                json_free_strv; may be empty, never NULL
  *
- * Returns 0; -EINVAL a spec that cannot be applied; -EOPNOTSUPP a feature that is refused by name (both are
- * INVALID_ARGUMENT to the peer); -EEXIST the cgroup is there already; -ENOMEM; another errno from the kernel.
+ * Returns 0; -EINVAL a spec that cannot be applied; -EOPNOTSUPP a feature that is refused by name
+ * (both are INVALID_ARGUMENT to the peer); -EEXIST the cgroup is there already; -ENOMEM; another
+ * errno from the kernel.
  */
 int setup_prepare(const struct setup_request *request, struct setup **ret, char ***ret_warnings,
 		  struct err *err);
 
 /*
- * Release descriptors and memory, drop the references to shared namespaces. The cgroup is not removed:
- * use setup_cgroup() before (cgroup_kill, cgroup_remove).
+ * Release descriptors and memory, drop the references to shared namespaces. The cgroup is not
+ * removed: use setup_cgroup() before (cgroup_kill, cgroup_remove).
  */
 void setup_destroy(struct setup *setup);
 DEFINE_CLEANUP(struct setup *, setup_destroy);
@@ -110,8 +114,8 @@ struct setup_stdio {
 /*
  * Start the container's init up to "created". Once per struct setup.
  *
- * Returns 0; -EBUSY called before; -ESRCH or -ENOMEM a shared pid namespace whose init is dead; -EAGAIN
- * no more processes; a negative errno from clone3(2).
+ * Returns 0; -EBUSY called before; -ESRCH or -ENOMEM a shared pid namespace whose init is dead;
+ * -EAGAIN no more processes; a negative errno from clone3(2).
  */
 int setup_spawn_init(struct setup *setup, const struct setup_stdio *stdio, struct setup_process **ret,
 		     struct err *err);
@@ -144,8 +148,9 @@ enum setup_result {
 /*
  * What the child has reported. Does not block.
  *
- * Returns 0 with *ret; otherwise the set-up failed, the child has exited or is about to (the caller reaps it)
- * and @err holds the reason with the name of the step, or runc's wording for a program that cannot be run:
+ * Returns 0 with *ret; otherwise the set-up failed, the child has exited or is about to (the caller
+ * reaps it) and @err holds the reason with the name of the step, or runc's wording for a program
+ * that cannot be run:
  * -ENOENT no such program (NOT_FOUND), -EACCES cannot be executed (PERMISSION_DENIED), any other
  * negative errno; -EPIPE the child died without a word before it was created;
  * -EPROTO a message that no child of ours sends.

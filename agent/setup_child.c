@@ -4,12 +4,12 @@
  *
  * The child is a copy of the agent that works through the steps of a table, up to execve. Until it
  * gives its capabilities up it is stronger than the container it enters, so:
- *   Should:  hold no descriptor but those it needs; touch the container's files by descriptor only; say which
- *            step failed and why.
+ *   Should:  hold no descriptor but those it needs; touch the container's files by descriptor only;
+ *            say which step failed and why.
  *   Mustn't: be dumpable (/proc/<pid>/exe, /root and memory would be open to the container's root);
  *            read names in the container's /proc or /dev; return.
- * The filter of system calls comes last. Without no_new_privs it takes CAP_SYS_ADMIN to load one, which is kept in the
- * permitted set alone till then; after it only capset and execve are called.
+ * The filter of system calls comes last. Without no_new_privs it takes CAP_SYS_ADMIN to load one,
+ * which is kept in the permitted set alone till then; after it only capset and execve are called.
  */
 #include <errno.h>
 #include <fcntl.h>

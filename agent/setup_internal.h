@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * setup_internal.h - between the agent's side of the set-up (setup.c) and the child's (setup_child.c)
+ * setup_internal.h - between the agent's side of the set-up (setup.c) and the child's
+ * (setup_child.c)
  *
- * Wire:     a SOCK_SEQPACKET pair. Child to agent: one struct setup_message per packet. Agent to child: one byte,
- *           "go on". End of file in either direction means that the other is gone, or past execve.
+ * Wire:     a SOCK_SEQPACKET pair. Child to agent: one struct setup_message per packet. Agent to
+ *           child: one byte, "go on". End of file in either direction means that the other is gone,
+ *           or past execve.
  */
 #ifndef ONGGI_AGENT_SETUP_INTERNAL_H
 #define ONGGI_AGENT_SETUP_INTERNAL_H

@@ -28,8 +28,8 @@ static bool component_char(char c)
 }
 
 /*
- * As sysctl(8): the first separator decides. With '/', a '.' is part of a name (an interface's), and the
- * other way round.
+ * As sysctl(8): the first separator decides. With '/', a '.' is part of a name (an interface's),
+ * and the other way round.
  */
 static int convert(const char *key, char path[SYSCTL_PATH_MAX])
 {

@@ -2,8 +2,8 @@
 /*
  * sysctl.h - the spec's sysctl settings, written through the agent's own procfs
  *
- * Rule:     only settings that belong to a namespace of the container or to the network of the virtual
- *           machine; the procfs is the agent's, never the one in the container's tree.
+ * Rule:     only settings that belong to a namespace of the container or to the network of the
+ *           virtual machine; the procfs is the agent's, never the one in the container's tree.
  */
 #ifndef ONGGI_AGENT_SYSCTL_H
 #define ONGGI_AGENT_SYSCTL_H

@@ -23,8 +23,8 @@ int user_check(const struct oci_user *user, struct err *err);
 int user_apply(const struct oci_user *user, struct err *err);
 
 /*
- * Home folder of @uid by etc/passwd below @root_fd; "/" when there is none. Never fails: a file that is
- * no regular file or over USER_PASSWD_MAX is as good as none.
+ * Home folder of @uid by etc/passwd below @root_fd; "/" when there is none. Never fails: a file
+ * that is no regular file or over USER_PASSWD_MAX is as good as none.
  */
 void user_home(int root_fd, uint32_t uid, char home[USER_HOME_MAX]);
 
