@@ -85,7 +85,7 @@ static int guest_log_visible(struct err *err)
 	rc = io_read_file(AT_FDCWD, GUEST_PRINTK_FILE, 64, &text, NULL);
 	if (rc < 0)
 		return err_set_errno(err, rc, "read '%s'", GUEST_PRINTK_FILE);
-	console = atoi(text);
+	console = (int)strtol(text, NULL, 10);
 	if (console < 2)
 		return 0;
 	snprintf(levels, sizeof(levels), "%d %d", console, console - 1);
