@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/utf8.h"
 
 /* Digits of UINT64_MAX, a sign and a NUL. */
 #define INTEGER_TEXT_MAX 24
@@ -23,22 +24,6 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* At an opening quote; leaves the position on the closing one. */
-static const char *scan_string(struct scan *s)
-{
-	for (s->at++; s->at < s->len; s->at++) {
-		unsigned char c = (unsigned char)s->text[s->at];
-
-		if (c == '"')
-			return NULL;
-		if (c < 0x20)
-			return "a control character inside of a string must be escaped";
-		if (c == '\\')
-			s->at++;
-	}
-	return "the string has no end";
-}
-
 static size_t skip_digits(const struct scan *s, size_t at)
 {
 	while (at < s->len && is_digit(s->text[at]))
@@ -50,6 +35,28 @@ static size_t skip_digits(const struct scan *s, size_t at)
 static bool is_one_of(const struct scan *s, size_t at, const char *set)
 {
 	return at < s->len && s->text[at] != '\0' && strchr(set, s->text[at]);
+}
+
+/* At an opening quote; leaves the position on the closing one. */
+static const char *scan_string(struct scan *s)
+{
+	unsigned char c;
+	size_t n;
+
+	for (s->at++; s->at < s->len; s->at += n) {
+		c = (unsigned char)s->text[s->at];
+		if (c == '"')
+			return NULL;
+		if (c < 0x20)
+			return "a control character inside of a string must be escaped";
+		n = c == '\\' ? 1 : utf8_sequence(s->text + s->at, s->len - s->at);
+		if (n == 0)
+			return "the string is not valid UTF-8";
+		/* What is escaped is json-c's to judge; an escaped quote just does not end the string. */
+		if (c == '\\' && is_one_of(s, s->at + 1, "\"\\"))
+			n = 2;
+	}
+	return "the string has no end";
 }
 
 static const char *check_integer(const char *text, size_t len)
