@@ -2,9 +2,10 @@
 /*
  * Theory of operation
  *
- * While the host's side is closed, the port polls as readable and hung up, for ever: a level-triggered
- * source would spin. So the port also sits, edge-triggered, in an epoll set of the channel's own, and that
- * set is what the loop watches while nothing is served. An edge means "something changed, look".
+ * While the host's side is closed, the port polls as readable and hung up, for ever: a
+ * level-triggered source would spin. So the port also sits, edge-triggered, in an epoll set of the
+ * channel's own, and that set is what the loop watches while nothing is served. An edge means
+ * "something changed, look".
  */
 #include "agent/channel.h"
 

@@ -2,14 +2,15 @@
 /*
  * channel.h - the virtio-serial port that ttrpc runs over
  *
- * Shape:    found by its name below /sys/class/virtio-ports, opened once. Whenever the host's side is connected, the
- *           port is served as one ttrpc connection, with stream ids that start anew.
- * Host gone: a port that was connected and is not any more has CHANNEL_RECONNECT_MS to come back. One that was
- *           never connected waits for ever: that is how a template guest is saved (the host sees that
- *           the guest has opened the port, and needs to say nothing).
- * Limit:    the kernel tells the state of the other side, not its changes. A host that leaves and is back before the guest
- *           has looked is taken for the same one, and its stream ids for used ones. So whoever saves a
- *           template leaves the channel alone.
+ * Shape:    found by its name below /sys/class/virtio-ports, opened once. Whenever the host's side
+ *           is connected, the port is served as one ttrpc connection, with stream ids that start
+ *           anew.
+ * Gone:     a port that was connected and is not any more has CHANNEL_RECONNECT_MS to come back.
+ *           One that was never connected waits for ever: that is how a template guest is saved (the
+ *           host sees that the guest has opened the port, and needs to say nothing).
+ * Limit:    the kernel tells the state of the other side, not its changes. A host that leaves and
+ *           is back before the guest has looked is taken for the same one, and its stream ids for
+ *           used ones. So whoever saves a template leaves the channel alone.
  * Process:  the agent, loop thread only; channel_open_port blocks and is for the start.
  * Source:   the kernel's virtio_console: POLLHUP and end of file while the host's side is closed.
  */
@@ -34,7 +35,8 @@ int channel_open_port(const char *name, unsigned int timeout_ms, struct err *err
 struct channel;
 
 /*
- * Serve @port (taken over on success). @gone runs once when the host has gone for good; it may not destroy the channel.
+ * Serve @port (taken over on success). @gone runs once when the host has gone for good; it may not
+ * destroy the channel.
  */
 int channel_create(struct loop *loop, struct ttrpc_server *server, int port, void (*gone)(void *userdata),
 		   void *userdata, struct channel **ret);

@@ -2,11 +2,11 @@
 /*
  * Theory of operation
  *
- * Everything that ends does so in container_settle(), which is called whenever something has changed: a process was
- * reaped, the cgroup says that it is empty or frozen, a time limit has passed. It looks at where things stand
- * and takes every step that is due: init finished, pause done, container removed. A failed creation is a
- * removal whose outcome is told to the creator. container_settle() may free the container: it is
- * always the last thing a callback does.
+ * Everything that ends does so in container_settle(), which is called whenever something has
+ * changed: a process was reaped, the cgroup says that it is empty or frozen, a time limit has
+ * passed. It looks at where things stand and takes every step that is due: init finished, pause
+ * done, container removed. A failed creation is a removal whose outcome is told to the creator.
+ * container_settle() may free the container: it is always the last thing a callback does.
  */
 #include "agent/container.h"
 

@@ -2,14 +2,15 @@
 /*
  * container.h - the containers of this guest: creating, starting, ending and removing them
  *
- * Shape:    a table of containers, each with an init and any number of further processes (execs). All that takes
- *           time is answered through a callback; nothing here blocks.
+ * Shape:    a table of containers, each with an init and any number of further processes (execs).
+ *           All that takes time is answered through a callback; nothing here blocks.
  * End:      when init has died, everything left in the container's cgroup is killed; init counts as
  *           finished (process.h) once the cgroup is empty.
- * Limits:   CONTAINER_MAX containers, CONTAINER_PROCESSES_MAX execs each; CONTAINER_KILL_TIMEOUT_MS for killed
- *           processes to go, CONTAINER_FREEZE_TIMEOUT_MS for a freeze to take effect.
+ * Limits:   CONTAINER_MAX containers, CONTAINER_PROCESSES_MAX execs each; CONTAINER_KILL_TIMEOUT_MS
+ *           for killed processes to go, CONTAINER_FREEZE_TIMEOUT_MS for a freeze to take effect.
  * Process:  the agent, loop thread only.
- * Errors:   -ENOENT no such container or process, -EEXIST, -EBUSY wrong state (the text says which), -EINVAL and
+ * Errors:   -ENOENT no such container or process, -EEXIST, -EBUSY wrong state (the text says
+ *           which), -EINVAL and
  *           -EOPNOTSUPP a spec that cannot be applied, -ENOSPC over a limit.
  * Not here: rpc (service.h); signals, freezing, listing (container_control.h).
  */
@@ -90,13 +91,14 @@ int container_remove_process(struct container *c, struct process *p, struct err 
 
 /*
  * Kill what is left, wait for it, remove the cgroup and forget the container.
- * Returns 0 (then @done runs, perhaps before the return; -ETIMEDOUT: still there); -EBUSY a removal is under way.
+ * Returns 0 (then @done runs, perhaps before the return; -ETIMEDOUT: still there); -EBUSY a removal
+ * is under way.
  */
 int container_remove(struct container *c, container_done_fn done, void *userdata, struct err *err);
 
 /*
- * Kill and forget all containers, those that are being created too. @done runs once there is none left,
- * perhaps at once. New ones are refused from now on.
+ * Kill and forget all containers, those that are being created too. @done runs once there is none
+ * left, perhaps at once. New ones are refused from now on.
  */
 void container_table_remove_all(struct container_table *table, void (*done)(void *userdata), void *userdata);
 

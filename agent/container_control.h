@@ -10,13 +10,15 @@
 #include "agent/container.h"
 
 /*
- * Send @signo (0 to 64) to every process of the container. Those that are gone meanwhile are no error.
+ * Send @signo (0 to 64) to every process of the container. Those that are gone meanwhile are no
+ * error.
  * Returns 0; -EINVAL.
  */
 int container_signal_all(struct container *c, int signo, struct err *err);
 
 /*
- * Freeze (@paused) or thaw. @done runs when it has taken effect, or with -ETIMEDOUT (thawed again then).
+ * Freeze (@paused) or thaw. @done runs when it has taken effect, or with -ETIMEDOUT (thawed again
+ * then).
  * Returns 0; -EBUSY stopped, already so, or another change is under way.
  */
 int container_pause(struct container *c, bool paused, container_done_fn done, void *userdata, struct err *err);

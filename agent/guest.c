@@ -48,7 +48,9 @@ static const struct guest_mount guest_mounts[] = {
 	{ "/sys/fs/cgroup", "cgroup2", "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
 };
 
-/* What a workload must not be able to use up for the agent, and the agent needs more of than usual. */
+/*
+ * What a workload must not be able to use up for the agent, and the agent needs more of than usual.
+ */
 static const struct {
 	const char *path, *value;
 } guest_settings[] = {
@@ -73,8 +75,8 @@ static int guest_mount(struct err *err)
 }
 
 /*
- * Lift the agent's lines over the console's threshold, rather than lower that: a workload can have the kernel
- * write any number of warnings.
+ * Lift the agent's lines over the console's threshold, rather than lower that: a workload can have
+ * the kernel write any number of warnings.
  */
 static int guest_log_visible(struct err *err)
 {
@@ -97,7 +99,10 @@ static int guest_log(struct err *err)
 {
 	int fd, rc;
 
-	/* The kernel may have started us without any descriptor: fill 0 to 2 before one of them is a log. */
+	/*
+	 * The kernel may have started us without any descriptor: fill 0 to 2 before one of them is
+	 * a log.
+	 */
 	do {
 		fd = open("/dev/null", O_RDWR);
 	} while (fd >= 0 && fd <= STDERR_FILENO);
@@ -177,7 +182,10 @@ int guest_boot(struct err *err)
 void guest_power_off(void)
 {
 	sync();
-	/* Without ACPI this halts, and PID 1's return from a halt is a panic: "panic=-1" ends the machine then. */
+	/*
+	 * Without ACPI this halts, and PID 1's return from a halt is a panic: "panic=-1" ends the
+	 * machine then.
+	 */
 	reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
 	_exit(1);

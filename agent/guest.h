@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest.h - the machine that PID 1 has to bring up before there is anything to serve, and to switch off
+ * guest.h - the machine that PID 1 has to bring up before there is anything to serve, and to switch
+ * off
  *
  * Order:    guest_boot once, first of all; guest_power_off or guest_fatal last.
- * Console:  what the kernel's log lets through; the kernel bounds the rate of the agent's own lines.
+ * Console:  what the kernel's log lets through; the kernel bounds the rate of the agent's own
+ *           lines.
  * Process:  the agent, as PID 1 of a guest. Not for tests on a host.
  */
 #ifndef ONGGI_AGENT_GUEST_H
@@ -13,8 +15,8 @@
 #include "common/log.h"
 
 /*
- * Leave the initramfs, mount the kernel's file systems at their usual places, send the log to the kernel, load
- * modules, make the root read-only, raise limits, bring up the loopback interface.
+ * Leave the initramfs, mount the kernel's file systems at their usual places, send the log to the
+ * kernel, load modules, make the root read-only, raise limits, bring up the loopback interface.
  * Returns 0, or a negative errno when the guest is of no use.
  */
 int guest_boot(struct err *err);

@@ -2,9 +2,10 @@
 /*
  * onggi-agent - PID 1 of every guest, and its only program
  *
- * What runs here, in this order: the machine is brought up (guest.c), the host's port is found (channel.c), the
- * methods of agent.proto are served on it (service.c) until Shutdown is asked for or the host has gone. Either way
- * the machine is switched off: a guest without its monitor has no purpose.
+ * What runs here, in this order: the machine is brought up (guest.c), the host's port is found
+ * (channel.c), the methods of agent.proto are served on it (service.c) until Shutdown is asked for
+ * or the host has gone. Either way the machine is switched off: a guest without its monitor has no
+ * purpose.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -24,9 +25,9 @@
 #define MALLOC_KEEP_BYTES (64 << 10)
 
 /*
- * libevent mentions these functions in the one object that everything else of it needs. The agent resolves no names, and
- * the guest has nothing to resolve them with: with definitions of its own the static link leaves glibc's
- * resolver out, a tenth of the agent's memory.
+ * libevent mentions these functions in the one object that everything else of it needs. The agent
+ * resolves no names, and the guest has nothing to resolve them with: with definitions of its own
+ * the static link leaves glibc's resolver out, a tenth of the agent's memory.
  */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
 {
@@ -110,7 +111,10 @@ int main(void)
 		fprintf(stderr, "onggi-agent %s: runs as PID 1 of a guest only\n", ONGGI_VERSION);
 		return 1;
 	}
-	/* Large buffers go back to the system as soon as they are freed; nothing is kept for a next time. */
+	/*
+	 * Large buffers go back to the system as soon as they are freed; nothing is kept for a next
+	 * time.
+	 */
 	mallopt(M_MMAP_THRESHOLD, MALLOC_KEEP_BYTES);
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
 	/* Writers of pipes and the channel hear of it by EPIPE. Children get the default back. */

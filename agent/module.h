@@ -2,7 +2,8 @@
 /*
  * module.h - kernel modules that the initramfs brings for a distribution's kernel
  *
- * Shape:    files "NN-name.ko" in one folder, loaded in the order of their names, dependencies first.
+ * Shape:    files "NN-name.ko" in one folder, loaded in the order of their names, dependencies
+ *           first.
  * Process:  the agent, once at start, before anything that needs a device.
  */
 #ifndef ONGGI_AGENT_MODULE_H
@@ -15,9 +16,11 @@
 
 /*
  * Load every module of @folder and remove its file (the initramfs is memory).
- * A module that the kernel refuses is logged and skipped: whether it matters shows when its device is missing.
+ * A module that the kernel refuses is logged and skipped: whether it matters shows when its device
+ * is missing.
  *
- * Returns how many were loaded (0 without the folder), or -E2BIG, or a negative errno of reading the folder.
+ * Returns how many were loaded (0 without the folder), or -E2BIG, or a negative errno of reading
+ * the folder.
  */
 int module_load_folder(const char *folder, struct err *err);
 

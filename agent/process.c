@@ -2,10 +2,10 @@
 /*
  * Theory of operation
  *
- * Two things are heard of a child: its reports (the pipe of struct setup_process) and its death (the reaper). They
- * may come in either order: a program that ends at once is dead before its "started" is read. So the
- * death first reads what is left in the pipe. A failed report only remembers its reason: the child is killed, and
- * the failure is passed on with its death, when nothing of it is left.
+ * Two things are heard of a child: its reports (the pipe of struct setup_process) and its death
+ * (the reaper). They may come in either order: a program that ends at once is dead before its
+ * "started" is read. So the death first reads what is left in the pipe. A failed report only remembers its reason: the
+ * child is killed, and the failure is passed on with its death, when nothing of it is left.
  */
 #include "agent/process.h"
 

@@ -2,11 +2,11 @@
 /*
  * process.h - one process of a container, from its registration to the last word about it
  *
- * States:   created (an init that waits, or an exec that was only registered) -> starting -> running ->
- *           stopped (reaped). "Finished" follows stopped: only then are waiters answered and
- *           the streams ended, because a container's init is over when the rest of it is gone.
- * Set-up:   the child reports through its struct setup_process; process_expect waits for one report,
- *           SETUP_TIMEOUT_MS at most. A failed set-up is answered when the child has been reaped.
+ * States:   created (an init that waits, or an exec that was only registered) -> starting ->
+ *           running -> stopped (reaped). "Finished" follows stopped: only then are waiters answered
+ *           and the streams ended, because a container's init is over when the rest of it is gone.
+ * Set-up:   the child reports through its struct setup_process; process_expect waits for one
+ *           report, SETUP_TIMEOUT_MS at most. A failed set-up is answered when the child has been reaped.
  * Limits:   PROCESS_WAITERS_MAX calls waiting for one process.
  * Process:  the agent, loop thread only.
  * Not here: what a container does about it (container.h), rpc (service.h).
@@ -53,8 +53,8 @@ struct process_exit {
 int process_create(struct loop *loop, struct reaper *reaper, const char *exec_id, process_exit_fn on_exit,
 		   void *userdata, struct process **ret);
 /*
- * Free. A child that is still alive is killed and will be reaped silently. Whoever waits is told -ECANCELED.
- * NULL is allowed.
+ * Free. A child that is still alive is killed and will be reaped silently. Whoever waits is told
+ * -ECANCELED. NULL is allowed.
  */
 void process_destroy(struct process *p);
 DEFINE_CLEANUP(struct process *, process_destroy);
@@ -78,15 +78,16 @@ struct process_exit process_exit(const struct process *p);
 int process_open_stdio(struct process *p, struct setup *setup, const struct oci_process *spec, struct err *err);
 
 /*
- * Take over the child @child, which was spawned with this process's stdio; state becomes "starting".
+ * Take over the child @child, which was spawned with this process's stdio; state becomes
+ * "starting".
  * @oom_kills is what the container's memory limit has killed so far.
  * On failure the child is killed and @child destroyed.
  */
 int process_adopt(struct process *p, struct setup_process *child, uint64_t oom_kills, struct err *err);
 
 /*
- * Have @done called once when the child reports @want (SETUP_CREATED or SETUP_STARTED), or when it has
- * failed to and is reaped (state "stopped"), or when the process is destroyed (-ECANCELED).
+ * Have @done called once when the child reports @want (SETUP_CREATED or SETUP_STARTED), or when it
+ * has failed to and is reaped (state "stopped"), or when the process is destroyed (-ECANCELED).
  * One expectation at a time; the state must be "starting".
  */
 void process_expect(struct process *p, enum setup_result want, process_done_fn done, void *userdata);
@@ -98,12 +99,16 @@ int process_start(struct process *p, struct err *err);
 int process_signal(struct process *p, int signo, struct err *err);
 
 /*
- * Have @done called once when the process is finished; at once if it is. -ECANCELED: destroyed before.
+ * Have @done called once when the process is finished; at once if it is. -ECANCELED: destroyed
+ * before.
  * Returns 0; -EBUSY too many are waiting; -ENOMEM.
  */
 int process_wait(struct process *p, process_done_fn done, void *userdata);
 
-/* The last word: end the streams, answer the waiters. @oom_kills as in process_adopt. State must be "stopped". */
+/*
+ * The last word: end the streams, answer the waiters. @oom_kills as in process_adopt. State must be
+ * "stopped".
+ */
 void process_finish(struct process *p, uint64_t oom_kills);
 
 #endif

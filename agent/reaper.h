@@ -4,11 +4,13 @@
  *
  * Shape:    SIGCHLD arrives through the loop; each dead child is reaped by wait status, whoever was
  *           told about its pid hears of it, the rest (orphans of containers) vanish silently.
- * Rule:     the one place in the agent's loop that reaps. Code that forks and waits for its own child before
- *           it returns to the loop does not get in the way; loop_add_child must not be used beside it.
- * Limits:   REAPER_BATCH_MAX children a round, so that a fork bomb's remains cannot starve the channel.
- * Process:  the agent, loop thread only. A pid given to reaper_watch cannot be stale: nothing is reaped
- *           between fork and the return to the loop.
+ * Rule:     the one place in the agent's loop that reaps. Code that forks and waits for its own
+ *           child before it returns to the loop does not get in the way; loop_add_child must not be
+ *           used beside it.
+ * Limits:   REAPER_BATCH_MAX children a round, so that a fork bomb's remains cannot starve the
+ *           channel.
+ * Process:  the agent, loop thread only. A pid given to reaper_watch cannot be stale: nothing is
+ *           reaped between fork and the return to the loop.
  */
 #ifndef ONGGI_AGENT_REAPER_H
 #define ONGGI_AGENT_REAPER_H

@@ -64,8 +64,8 @@ static void answer_failure(struct ttrpc_call *call, int code, const struct err *
 }
 
 /*
- * A set-up that failed: NOT_FOUND and PERMISSION_DENIED are about the program, and only then. The same errno from
- * another step must not look like a missing container.
+ * A set-up that failed: NOT_FOUND and PERMISSION_DENIED are about the program, and only then. The
+ * same errno from another step must not look like a missing container.
  */
 static void answer_setup_failure(struct ttrpc_call *call, int code, const struct err *err, bool program)
 {

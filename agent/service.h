@@ -2,9 +2,10 @@
 /*
  * service.h - onggi.agent.v1.Agent: the methods of agent.proto
  *
- * Shape:    one handler per method; each checks its fields, calls the module that does the work, and answers
- *           at once or from that module's callback.
- * Peer:     the sandbox monitor: right in intent, yet every field is bounded here or where it is used.
+ * Shape:    one handler per method; each checks its fields, calls the module that does the work,
+ *           and answers at once or from that module's callback.
+ * Peer:     the sandbox monitor: right in intent, yet every field is bounded here or where it is
+ *           used.
  * Process:  the agent, loop thread only.
  */
 #ifndef ONGGI_AGENT_SERVICE_H
@@ -17,7 +18,10 @@
 #include "common/loop.h"
 #include "common/ttrpc.h"
 
-/* Milliseconds for containers to end and caches to be written before a Shutdown is answered regardless. */
+/*
+ * Milliseconds for containers to end and caches to be written before a Shutdown is answered
+ * regardless.
+ */
 #define SERVICE_SHUTDOWN_TIMEOUT_MS 15000u
 
 struct service;

@@ -61,7 +61,10 @@ void share_destroy(struct share *s)
 	free(s);
 }
 
-/* Returns -EAGAIN while there is no device of that tag. The mount itself does not wait for the file server. */
+/*
+ * Returns -EAGAIN while there is no device of that tag. The mount itself does not wait for the file
+ * server.
+ */
 static int share_try(struct share *s, struct err *err)
 {
 	if (mount(s->tag, SETUP_SHARE_PATH, "virtiofs", 0, NULL) == 0) {

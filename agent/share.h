@@ -2,8 +2,8 @@
 /*
  * share.h - the host's folders: a virtiofs device mounted at SETUP_SHARE_PATH
  *
- * Shape:    the device may be plugged in while the guest runs, so a mount that finds no such tag is tried
- *           again whenever the kernel tells of a new device, for SHARE_WAIT_MS at most.
+ * Shape:    the device may be plugged in while the guest runs, so a mount that finds no such tag is
+ *           tried again whenever the kernel tells of a new device, for SHARE_WAIT_MS at most.
  * Process:  the agent, loop thread only.
  */
 #ifndef ONGGI_AGENT_SHARE_H
@@ -27,8 +27,10 @@ DEFINE_CLEANUP(struct share *, share_destroy);
 typedef void (*share_done_fn)(int code, const struct err *err, void *userdata);
 
 /*
- * Mount the device @tag (1 to SHARE_TAG_MAX bytes of [A-Za-z0-9_.-]). The same tag again does nothing.
- * @done runs once, perhaps before the return: -ENODEV no such device came, another errno of mount(2).
+ * Mount the device @tag (1 to SHARE_TAG_MAX bytes of [A-Za-z0-9_.-]). The same tag again does
+ * nothing.
+ * @done runs once, perhaps before the return: -ENODEV no such device came, another errno of
+ * mount(2).
  *
  * Returns 0; -EINVAL a malformed tag; -EBUSY another tag is mounted, or a call is waiting.
  */

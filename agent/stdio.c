@@ -2,12 +2,14 @@
 /*
  * Theory of operation
  *
- * A stream has a descriptor and at most one waiting read. A read first tries at once; if there is nothing, the loop
- * source is switched on until the descriptor is readable or stdio_ended() decides that nothing will come.
- * With no read waiting the source sleeps, so that a closed pipe does not spin the loop.
+ * A stream has a descriptor and at most one waiting read. A read first tries at once; if there is
+ * nothing, the loop source is switched on until the descriptor is readable or stdio_ended() decides
+ * that nothing will come. With no read waiting the source sleeps, so that a closed pipe does not
+ * spin the loop.
  *
- * "Drained" is decided by the kernel alone: EAGAIN after the process has ended. Both pipes and terminals answer
- * EAGAIN only when everything that was written before is readable (a terminal's read flushes its line first).
+ * "Drained" is decided by the kernel alone: EAGAIN after the process has ended. Both pipes and
+ * terminals answer EAGAIN only when everything that was written before is readable (a terminal's
+ * read flushes its line first).
  */
 #include "agent/stdio.h"
 
@@ -130,7 +132,10 @@ static int stream_try(struct stream *st)
 	}
 	if (n < 0 && errno == EAGAIN && !st->stdio->ended)
 		return -EAGAIN;
-	/* End of file; EIO of a terminal that nobody holds; anything else cannot be read past either. */
+	/*
+	 * End of file; EIO of a terminal that nobody holds; anything else cannot be read past
+	 * either.
+	 */
 	stream_close(st);
 	stream_answer(st, NULL, 0, true);
 	return 0;

@@ -2,11 +2,12 @@
 /*
  * stdio.h - the agent's ends of one process's input and output: three pipes, or a terminal
  *
- * Shape:    output is pulled: a read is answered when there is something, or when nothing will follow. Nothing is
- *           read ahead, so a host that does not ask stalls this process alone.
- * End:      a stream ends when every writer has closed it. It also ends when stdio_ended() was called
- *           and what the pipe held by then has been read: a background child that keeps the pipe open after the
- *           process has ended cannot hold the reader. Such a child's later output is lost.
+ * Shape:    output is pulled: a read is answered when there is something, or when nothing will
+ *           follow. Nothing is read ahead, so a host that does not ask stalls this process alone.
+ * End:      a stream ends when every writer has closed it. It also ends when stdio_ended() was
+ *           called and what the pipe held by then has been read: a background child that keeps the
+ *           pipe open after the process has ended cannot hold the reader. Such a child's later
+ *           output is lost.
  * Terminal: the agent keeps the slave open, so that a program which closes and reopens its terminal
  *           does not end the stream: it ends with the process.
  * Limits:   one read per stream and one write at a time, STDIO_CHUNK_MAX bytes each, of which
@@ -35,7 +36,10 @@ enum stdio_stream { STDIO_OUT = 1, STDIO_ERR = 2 };
 struct stdio;
 
 int stdio_create(struct loop *loop, struct stdio **ret);
-/* Closes everything; a waiting read is told that nothing follows, a waiting write -ECANCELED. NULL is allowed. */
+/*
+ * Closes everything; a waiting read is told that nothing follows, a waiting write -ECANCELED. NULL
+ * is allowed.
+ */
 void stdio_destroy(struct stdio *s);
 DEFINE_CLEANUP(struct stdio *, stdio_destroy);
 
@@ -67,14 +71,15 @@ typedef void (*stdio_write_fn)(int code, size_t written, void *userdata);
 /*
  * Offer @len bytes. @fn runs exactly once, perhaps before the return, when at least one was taken.
  *
- * Returns 0, -EBUSY another write is waiting, -EPIPE closed by stdio_close_input or the process's end,
+ * Returns 0, -EBUSY another write is waiting, -EPIPE closed by stdio_close_input or the process's
+ * end,
  * -EINVAL @len is 0 or over STDIO_CHUNK_MAX, -ENOMEM.
  */
 int stdio_write(struct stdio *s, const void *data, size_t len, stdio_write_fn fn, void *userdata);
 
 /*
- * Close the process's input once a waiting write has gone through. A terminal has one line for both directions:
- * nothing is closed, its user ends the input with a control character.
+ * Close the process's input once a waiting write has gone through. A terminal has one line for both
+ * directions: nothing is closed, its user ends the input with a control character.
  */
 void stdio_close_input(struct stdio *s);
 

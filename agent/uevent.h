@@ -2,7 +2,8 @@
 /*
  * uevent.h - hearing that the kernel has found or lost a device
  *
- * Shape:    a netlink socket; a message says only "look again", its contents are not trusted to be complete.
+ * Shape:    a netlink socket; a message says only "look again", its contents are not trusted to be
+ *           complete.
  * Source:   netlink(7), NETLINK_KOBJECT_UEVENT.
  */
 #ifndef ONGGI_AGENT_UEVENT_H
@@ -10,7 +11,10 @@
 
 #include "common/err.h"
 
-/* Open the socket, non-blocking. Open it before the first look, or an event is lost. Returns the descriptor. */
+/*
+ * Open the socket, non-blocking. Open it before the first look, or an event is lost. Returns the
+ * descriptor.
+ */
 int uevent_open(struct err *err);
 
 /* Take everything that has arrived. */

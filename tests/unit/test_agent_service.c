@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's promises, kept by an agent that runs as PID 1 of namespaces of this machine: everything but the guest's
- * boot, the virtio-serial port and limits that need controllers. Needs root and a cgroup2 hierarchy of any kind.
+ * The agent's promises, kept by an agent that runs as PID 1 of namespaces of this machine:
+ * everything but the guest's boot, the virtio-serial port and limits that need controllers. Needs
+ * root and a cgroup2 hierarchy of any kind.
  */
 #include "tests/unit/agent_claims.h"
 
@@ -70,7 +71,10 @@ static void run_agent(int sock)
 	must(loop_run(loop));
 }
 
-/* A world like a guest's: its own mounts, PID 1, the share where it belongs, a cgroup2 root of its own. */
+/*
+ * A world like a guest's: its own mounts, PID 1, the share where it belongs, a cgroup2 root of its
+ * own.
+ */
 static void enter_world(char cgroup[64])
 {
 	snprintf(cgroup, 64, "/sys/fs/cgroup/onggi-test-%d", (int)getpid());

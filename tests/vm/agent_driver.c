@@ -4,9 +4,9 @@
  *
  * Usage: agent_driver KERNEL INITRAMFS
  *
- * Starts QEMU and virtiofsd by itself, without anything of ours on the host's side but ttrpc, so that a failure here
- * is the agent's or the kernel's. Environment: QEMU, VIRTIOFSD (programs), TSC_KHZ.
- * The console of a failed guest is printed.
+ * Starts QEMU and virtiofsd by itself, without anything of ours on the host's side but ttrpc, so
+ * that a failure here is the agent's or the kernel's. Environment: QEMU, VIRTIOFSD (programs),
+ * TSC_KHZ. The console of a failed guest is printed.
  */
 #include "tests/unit/agent_claims.h"
 
@@ -22,7 +22,10 @@
 #include "common/path.h"
 
 #define GUEST_MEMORY "256M"
-/* Emulated, string instructions go byte by byte and wide vectors through helpers: without them, copying is 3 times as fast. */
+/*
+ * Emulated, string instructions go byte by byte and wide vectors through helpers: without them,
+ * copying is 3 times as fast.
+ */
 #define GUEST_CPU "max,-erms,-fsrm,-avx,-avx2"
 /* Resident memory that the agent may use, KiB. */
 #define AGENT_RSS_MAX_KIB 1536
