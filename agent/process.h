@@ -6,7 +6,8 @@
  *           running -> stopped (reaped). "Finished" follows stopped: only then are waiters answered
  *           and the streams ended, because a container's init is over when the rest of it is gone.
  * Set-up:   the child reports through its struct setup_process; process_expect waits for one
- *           report, SETUP_TIMEOUT_MS at most. A failed set-up is answered when the child has been reaped.
+ *           report, PROCESS_SETUP_TIMEOUT_MS at most. A failed set-up is answered when the child
+ *           has been reaped.
  * Limits:   PROCESS_WAITERS_MAX calls waiting for one process.
  * Process:  the agent, loop thread only.
  * Not here: what a container does about it (container.h), rpc (service.h).

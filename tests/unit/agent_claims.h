@@ -3,8 +3,7 @@
  * agent_claims.h - what the agent promises the host, as tests over one ttrpc connection
  *
  * Included by a program that has an agent at the other end: test_agent_service.c runs one in
- *                                                           namespaces of this
- * machine, tests/vm/agent_driver.c boots one in a guest. The rootfs that containers use is the
+ * namespaces of this machine, tests/vm/agent_driver.c boots one in a guest. The rootfs that containers use is the
  * folder "busybox" of the share.
  */
 #ifndef ONGGI_TESTS_AGENT_CLAIMS_H
