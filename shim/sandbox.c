@@ -246,8 +246,6 @@ int sandbox_create(struct loop *loop, const struct sandbox_options *options, voi
 
 int sandbox_need_vm(struct sandbox *s, struct err *err)
 {
-	/* Something is being created: from here on the containers say how long all lives. */
-	loop_source_destroy(TAKE_PTR(s->idle));
 	if (s->lost_reason)
 		return err_set(err, -EPIPE, "the sandbox's VM is ending: %s", s->lost_reason);
 	return s->phase == SANDBOX_DOWN ? sandbox_vm_start(s, err) : 0;

@@ -376,6 +376,8 @@ void task_create(struct sandbox *s, const struct task_config *config, proc_done_
 		done(TTRPC_RESOURCE_EXHAUSTED, "out of memory", userdata);
 		return;
 	}
+	/* From here on the containers say how long all lives. */
+	loop_source_destroy(TAKE_PTR(s->idle));
 	c->next = s->containers;
 	s->containers = c;
 	s->n_containers++;

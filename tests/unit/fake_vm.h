@@ -49,6 +49,8 @@ struct fake_vm {
 	int unread; /* the agent's end, if it is silent */
 	struct ttrpc_server *server;
 	struct fake_proc procs[FAKE_PROCS_MAX];
+	struct ttrpc_call *held[8]; /* not answered before the end */
+	unsigned int n_held;
 };
 
 /* What tests look at and turn. */
@@ -220,6 +222,13 @@ static inline void fake_start(struct fake_vm *vm, struct fake_proc *p)
 
 static const Onggi__Agent__V1__Empty fake_empty = ONGGI__AGENT__V1__EMPTY__INIT;
 
+static inline void fake_hold(struct fake_vm *vm, struct ttrpc_call *call)
+{
+	if (vm->n_held == ARRAY_SIZE(vm->held))
+		abort();
+	vm->held[vm->n_held++] = call;
+}
+
 static inline void fake_configure(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	Onggi__Agent__V1__ConfigureResponse r = ONGGI__AGENT__V1__CONFIGURE_RESPONSE__INIT;
@@ -244,8 +253,10 @@ static inline void fake_create_container(struct ttrpc_call *call, const void *me
 	for (size_t i = 0; i < request->n_namespaces && i < 8; i++)
 		snprintf(fake.last_keys[fake.n_last_keys++], 80, "%s=%s", request->namespaces[i]->type,
 			 request->namespaces[i]->key);
-	if (fake.hold_create)
-		return; /* leaks the call on purpose */
+	if (fake.hold_create) {
+		fake_hold(vm, call);
+		return;
+	}
 	if (fake.create_error) {
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "%s", fake.create_error);
 		return;
@@ -297,8 +308,10 @@ static inline void fake_signal(struct ttrpc_call *call, const void *message, voi
 	const Onggi__Agent__V1__SignalProcessRequest *request = message;
 	struct fake_proc *p;
 
-	if (fake.ignore_signals)
+	if (fake.ignore_signals) {
+		fake_hold(userdata, call);
 		return;
+	}
 	p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 	if (!p)
 		return;
@@ -465,6 +478,8 @@ static inline void fake_vm_destroy(struct vm *base)
 	for (int i = 0; i < FAKE_PROCS_MAX; i++)
 		fake_free_proc(&vm->procs[i]);
 	ttrpc_server_destroy(vm->server);
+	for (unsigned int i = 0; i < vm->n_held; i++)
+		ttrpc_call_fail(vm->held[i], TTRPC_CANCELED, "gone");
 	cleanup_close_p(&vm->channel);
 	cleanup_close_p(&vm->unread);
 	fake.vm = NULL;

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens to containers when something of their sandbox fails or lies. */
+#include "tests/unit/shim_world.h"
+
+#define STOPPED CONTAINERD__TASK__V2__STATUS__STOPPED
+
+static void run_container(struct world *w, const char *id)
+{
+	world_bundle(w, id, "sleep 100", "");
+	assert_int_equal(world_create(w, id), 0);
+	assert_int_equal(world_start(w, id, ""), 0);
+}
+
+static void assert_all_lost(struct world *w, const char *id)
+{
+	uint32_t status = 0;
+
+	assert_int_equal(world_wait(w, id, ""), 137);
+	assert_int_equal(world_state(w, id, ""), STOPPED);
+	assert_int_equal(world_recorded_status(w, id, &status), CONTAINER_STOPPED);
+	assert_int_equal(status, 137);
+	WORLD_UNTIL(w, !fake.vm);
+}
+
+static void death_of_the_vmm_ends_all_processes_with_137(void **state)
+{
+	struct world *w = *state;
+
+	run_container(w, "c1");
+	run_container(w, "c2");
+	assert_int_equal(world_exec_io(w, "c1", "e1", "sleep 100", ""), 0);
+	assert_int_equal(world_start(w, "c1", "e1"), 0);
+	kill(fake.vm->pid, SIGKILL);
+	assert_int_equal(world_wait(w, "c1", "e1"), 137);
+	assert_all_lost(w, "c1");
+	assert_all_lost(w, "c2");
+	assert_int_equal(world_delete(w, "c1", ""), 0);
+	assert_int_equal(world_delete(w, "c2", ""), 0);
+	WORLD_UNTIL(w, w->empty);
+}
+
+static void death_of_the_file_server_ends_all_processes_with_137(void **state)
+{
+	struct world *w = *state;
+
+	run_container(w, "c1");
+	kill(fake.files_pid, SIGKILL);
+	assert_all_lost(w, "c1");
+}
+
+static void agent_that_closes_its_channel_ends_the_vm(void **state)
+{
+	struct world *w = *state;
+
+	run_container(w, "c1");
+	ttrpc_server_destroy(TAKE_PTR(fake.vm->server));
+	assert_all_lost(w, "c1");
+}
+
+static void agent_that_tells_an_impossible_status_ends_the_vm(void **state)
+{
+	struct world *w = *state;
+
+	fake.bad_status = true;
+	run_container(w, "c1");
+	assert_int_equal(world_kill(w, "c1", "", 9), 0);
+	assert_all_lost(w, "c1");
+}
+
+static void guest_that_does_not_carry_out_a_kill_is_given_up(void **state)
+{
+	struct world *w = *state;
+
+	run_container(w, "c1");
+	fake.ignore_signals = true;
+	assert_int_not_equal(world_kill(w, "c1", "", 9), 0);
+	assert_all_lost(w, "c1");
+}
+
+static void terminal_signal_that_gets_no_answer_leaves_the_vm_alone(void **state)
+{
+	struct world *w = *state;
+
+	run_container(w, "c1");
+	fake.ignore_signals = true;
+	assert_int_not_equal(world_kill(w, "c1", "", SIGTERM), 0);
+	world_run_for(w, 100);
+	assert_non_null(fake.vm);
+}
+
+static void kill_vmm(void *userdata)
+{
+	kill(fake.vm->pid, SIGKILL);
+}
+
+static void container_that_is_being_created_fails_when_the_vmm_dies(void **state)
+{
+	struct world *w = *state;
+	struct loop_source *timer;
+
+	world_bundle(w, "c1", "true", "");
+	fake.hold_create = true;
+	assert_int_equal(loop_add_timer(w->loop, 100, kill_vmm, NULL, &timer), 0);
+	assert_int_not_equal(world_create(w, "c1"), 0);
+	assert_non_null(strstr(w->err.text, "the VMM has ended"));
+	assert_non_null(strstr(w->err.text, "fake last words"));
+	loop_source_destroy(timer);
+	assert_int_equal(world_recorded_status(w, "c1", NULL), -ENOENT);
+	WORLD_UNTIL(w, w->empty);
+}
+
+static int setup_silent(void **state)
+{
+	struct world *w;
+
+	world_setup_bare(state);
+	w = *state;
+	fake.silent = true;
+	w->config.boot_timeout_ms = 300;
+	world_start_sandbox(w);
+	return 0;
+}
+
+static void guest_that_does_not_boot_fails_all_who_wait_with_its_console(void **state)
+{
+	struct world *w = *state;
+
+	world_bundle(w, "c1", "true", "");
+	assert_int_not_equal(world_create(w, "c1"), 0);
+	assert_non_null(strstr(w->err.text, "has not answered within 300 ms"));
+	assert_non_null(strstr(w->err.text, "Kernel panic - not syncing"));
+	assert_int_equal(world_recorded_status(w, "c1", NULL), -ENOENT);
+	WORLD_UNTIL(w, w->empty);
+}
+
+/* ---- creating ---- */
+
+static void refusal_of_the_agent_is_passed_on_and_leaves_nothing(void **state)
+{
+	struct world *w = *state;
+
+	world_bundle(w, "c0", "sleep 100", "");
+	assert_int_equal(world_create(w, "c0"), 0);
+	world_bundle(w, "c1", "true", "");
+	fake.create_error = "exec: \"x\": executable file not found in $PATH";
+	assert_int_equal(world_create(w, "c1"), -ENOENT);
+	assert_non_null(strstr(w->err.text, "executable file not found in $PATH"));
+	assert_int_equal(world_state(w, "c1", ""), -ENOENT);
+	assert_int_equal(faccessat(w->rootfd, "sandboxes/s1/shared/c1", F_OK, 0), -1);
+	fake.create_error = NULL;
+	assert_int_equal(world_create(w, "c1"), 0);
+}
+
+static void bundle_without_a_spec_is_named(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(world_create(w, "c1"), -ENOENT);
+	assert_non_null(strstr(w->err.text, "config.json"));
+	WORLD_UNTIL(w, w->empty);
+}
+
+static void missing_rootfs_and_missing_volume_are_named(void **state)
+{
+	struct world *w = *state;
+	char path[160];
+
+	world_bundle(w, "c0", "sleep 100", "");
+	assert_int_equal(world_create(w, "c0"), 0);
+	world_bundle(w, "c1", "true", ",\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\","
+				      "\"source\":\"/nonexistent/vol\",\"options\":[\"rbind\"]}]");
+	assert_int_equal(world_create(w, "c1"), -ENOENT);
+	assert_non_null(strstr(w->err.text, "mount of '/data'"));
+	assert_non_null(strstr(w->err.text, "'/nonexistent/vol': No such file or directory"));
+	snprintf(path, sizeof(path), "%s/c1/rootfs", w->dir);
+	rmdir(path);
+	assert_int_equal(world_create(w, "c1"), -ENOENT);
+	assert_non_null(strstr(w->err.text, "rootfs"));
+}
+
+static void agent_is_told_where_mounts_are_and_the_rootfs_is_closed_for_writing(void **state)
+{
+	struct world *w = *state;
+	char path[160], spec[1024];
+
+	world_bundle(w, "c1", "true", "");
+	snprintf(spec, sizeof(spec),
+		 "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
+		 "\"process\":{\"cwd\":\"/\",\"args\":[\"true\"]},"
+		 "\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
+		 "{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"bind\",\"ro\"]}]}", w->dir);
+	snprintf(path, sizeof(path), "%s/c1/config.json", w->dir);
+	assert_int_equal(io_replace_file(AT_FDCWD, path, spec, strlen(spec), 0600), 0);
+	assert_int_equal(world_create(w, "c1"), 0);
+	assert_string_equal(fake.last_create_rootfs, "/run/onggi/share/c1/rootfs");
+	assert_int_equal(fake.last_create_mounts, 1);
+	assert_string_equal(fake.readonly_path, "c1/rootfs");
+	assert_int_equal(faccessat(w->rootfd, "sandboxes/s1/shared/c1/m1", F_OK, 0), 0);
+}
+
+static void writable_rootfs_stays_writable(void **state)
+{
+	struct world *w = *state;
+
+	world_bundle(w, "c1", "true", "");
+	assert_int_equal(world_create(w, "c1"), 0);
+	assert_string_equal(fake.readonly_path, "");
+}
+
+static void rootfs_as_a_list_of_mounts_is_refused(void **state)
+{
+	Containerd__Task__V2__CreateTaskRequest r = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	Containerd__Task__V2__Mount mount_ = CONTAINERD__TASK__V2__MOUNT__INIT, *list[] = { &mount_ };
+	struct world *w = *state;
+
+	r.id = (char *)"c1";
+	r.bundle = (char *)"/tmp";
+	r.rootfs = list;
+	r.n_rootfs = 1;
+	assert_int_equal(WORLD_CALL(w, "Create", &r, create_task_response), ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
+}
+
+static void ids_that_are_no_names_are_refused(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(world_create(w, "../c1"), -EINVAL);
+	assert_int_equal(world_create(w, ""), -EINVAL);
+}
+
+/* ---- namespaces ---- */
+
+static void containers_share_namespaces_of_a_proxy_by_its_container(void **state)
+{
+	struct world *w = *state;
+	char spec[512], key[80];
+
+	world_bundle(w, "c1", "sleep 100", ",\"linux\":{\"namespaces\":[{\"type\":\"ipc\"},{\"type\":\"uts\"}]}");
+	assert_int_equal(world_create(w, "c1"), 0);
+	assert_int_equal(fake.n_last_keys, 2);
+	strcpy(key, strstr(fake.last_keys[0], "ipc=") ? fake.last_keys[0] : fake.last_keys[1]);
+	/* As podman's pods do: the path goes by way of the process that stands for the first container. */
+	w->sandbox->containers->init->host_pid = getpid();
+	snprintf(spec, sizeof(spec), ",\"linux\":{\"namespaces\":[{\"type\":\"ipc\",\"path\":\"/proc/%d/ns/ipc\"}]}",
+		 getpid());
+	world_bundle(w, "c2", "sleep 100", spec);
+	assert_int_equal(world_create(w, "c2"), 0);
+	assert_int_equal(fake.n_last_keys, 1);
+	assert_string_equal(fake.last_keys[0], key);
+}
+
+static void namespace_of_the_host_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	world_bundle(w, "c1", "true", ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/self/ns/pid\"}]}");
+	assert_int_not_equal(world_create(w, "c1"), 0);
+	assert_non_null(strstr(w->err.text, "is the host's"));
+}
+
+/* ---- the end of the monitor ---- */
+
+static void shut_down_records_the_end_of_all_and_leaves_no_folder(void **state)
+{
+	struct world *w = *state;
+	uint32_t status = 0;
+
+	run_container(w, "c1");
+	sandbox_shut_down(w->sandbox);
+	assert_int_equal(world_recorded_status(w, "c1", &status), CONTAINER_STOPPED);
+	assert_int_equal(status, 137);
+	assert_null(fake.vm);
+	assert_int_equal(faccessat(w->rootfd, "sandboxes/s1", F_OK, 0), -1);
+}
+
+static void record_names_the_processes_of_the_sandbox(void **state)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+	struct world *w = *state;
+
+	run_container(w, "c1");
+	assert_int_equal(sandbox_record_load(w->rootfd, "s1", &record, &w->err), 0);
+	assert_int_equal(record->monitor.pid, getpid());
+	assert_int_equal(record->vmm.pid, fake.vm->pid);
+	assert_int_equal(record->file_server.pid, fake.files_pid);
+	assert_true(process_id_alive(&record->vmm));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		WORLD_CLAIM(death_of_the_vmm_ends_all_processes_with_137),
+		WORLD_CLAIM(death_of_the_file_server_ends_all_processes_with_137),
+		WORLD_CLAIM(agent_that_closes_its_channel_ends_the_vm),
+		WORLD_CLAIM(agent_that_tells_an_impossible_status_ends_the_vm),
+		WORLD_CLAIM(guest_that_does_not_carry_out_a_kill_is_given_up),
+		WORLD_CLAIM(terminal_signal_that_gets_no_answer_leaves_the_vm_alone),
+		WORLD_CLAIM(container_that_is_being_created_fails_when_the_vmm_dies),
+		cmocka_unit_test_setup_teardown(guest_that_does_not_boot_fails_all_who_wait_with_its_console,
+						setup_silent, world_teardown),
+		WORLD_CLAIM(refusal_of_the_agent_is_passed_on_and_leaves_nothing),
+		WORLD_CLAIM(bundle_without_a_spec_is_named),
+		WORLD_CLAIM(missing_rootfs_and_missing_volume_are_named),
+		WORLD_CLAIM(agent_is_told_where_mounts_are_and_the_rootfs_is_closed_for_writing),
+		WORLD_CLAIM(writable_rootfs_stays_writable),
+		WORLD_CLAIM(rootfs_as_a_list_of_mounts_is_refused),
+		WORLD_CLAIM(ids_that_are_no_names_are_refused),
+		WORLD_CLAIM(containers_share_namespaces_of_a_proxy_by_its_container),
+		WORLD_CLAIM(namespace_of_the_host_is_refused),
+		WORLD_CLAIM(shut_down_records_the_end_of_all_and_leaves_no_folder),
+		WORLD_CLAIM(record_names_the_processes_of_the_sandbox),
+	};
+
+	if (world_main_unshare() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
