@@ -17,12 +17,14 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wfo
 HARDEN := $(foreach f,-fstack-protector-strong -fstack-clash-protection -fcf-protection \
 	-ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr -fno-delete-null-pointer-checks \
 	-fno-strict-overflow,$(call probe,$(f)))
+# Functions and data that nobody calls are left out by the linker: it matters in the guest.
+SECTIONS := -ffunction-sections -fdata-sections
 OPT ?= -O2 -g
 FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -DONGGI_VERSION='"$(VERSION)"' -DONGGI_COMMIT='"$(GIT_COMMIT)"' \
 	-DONGGI_PREFIX='"$(PREFIX)"'
-CFLAGS_ALL = -std=gnu17 $(OPT) $(FORTIFY) $(WARNINGS) $(HARDEN) $(SANITIZE) $(CFLAGS)
-LDFLAGS_ALL = -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
+CFLAGS_ALL = -std=gnu17 $(OPT) $(FORTIFY) $(WARNINGS) $(HARDEN) $(SECTIONS) $(SANITIZE) $(CFLAGS)
+LDFLAGS_ALL = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
 # ---- sources -----------------------------------------------------------------------------------
 
@@ -58,7 +60,7 @@ $(BUILD)/obj/common/proto/%.o: $(BUILD)/gen/common/proto/%.c
 	@echo "  CC      $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -Wno-shadow -fPIE -MMD -MP -c $< -o $@
 
-$(BUILD)/obj/%.o: %.c | $(PROTO_H)
+$(BUILD)/obj/%.o: %.c Makefile | $(PROTO_H)
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIE -MMD -MP -c $< -o $@
@@ -77,7 +79,7 @@ $(BUILD)/onggi-runtime: $(BUILD)/obj/shim/runtime/main.o $(BUILD)/libshim.a $(BU
 
 $(BUILD)/onggi-agent: $(BUILD)/obj/agent/main.o $(BUILD)/libagent.a $(BUILD)/libcommon.a
 	@echo "  LD      $@"
-	@$(CC) $(CFLAGS_ALL) -static-pie $(LDFLAGS_ALL) -Wl,--gc-sections -o $@ $^ $(LIBS_AGENT)
+	@$(CC) $(CFLAGS_ALL) -static-pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_AGENT)
 
 # ---- unit tests --------------------------------------------------------------------------------
 
@@ -95,11 +97,15 @@ unit-tests: $(UNIT_TESTS)
 
 GUEST := $(BUILD)/guest
 
-$(GUEST)/initramfs.cpio: $(BUILD)/onggi-agent guest-kernel/initramfs.sh
+# The guest has no use for symbols, and every byte of the initramfs is memory of every guest.
+$(GUEST)/onggi-agent: $(BUILD)/onggi-agent
 	@mkdir -p $(@D)
+	@strip --strip-all -o $@ $<
+
+$(GUEST)/initramfs.cpio: $(GUEST)/onggi-agent guest-kernel/initramfs.sh
 	@guest-kernel/initramfs.sh $< $@
 
-$(GUEST)/distro/initramfs.cpio: $(BUILD)/onggi-agent $(GUEST)/distro/.complete guest-kernel/initramfs.sh
+$(GUEST)/distro/initramfs.cpio: $(GUEST)/onggi-agent $(GUEST)/distro/.complete guest-kernel/initramfs.sh
 	@guest-kernel/initramfs.sh $< $@ $(GUEST)/distro/modules
 
 $(GUEST)/distro/.complete: guest-kernel/distro.sh guest-kernel/fetch-distro.sh
@@ -135,13 +141,18 @@ run: deps ## build everything and run two containers in microVMs
 	@tests/demo $(BUILD)
 
 test: deps ## build and run every test; the last line counts them
-	@$(MAKE) --no-print-directory all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe
+	@$(MAKE) --no-print-directory all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe \
+		$(BUILD)/tests/agent_driver
 	@$(MAKE) --no-print-directory images
 	@tests/run-all $(BUILD)
 
 $(BUILD)/tests/probe: tests/vm/probe.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 -O2 -Wall -static -o $@ $<
+
+$(BUILD)/tests/agent_driver: $(BUILD)/obj/tests/vm/agent_driver.o $(BUILD)/libagent.a $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_AGENT)
 
 # ---- fuzzing -----------------------------------------------------------------------------------------
 
