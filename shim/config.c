@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: one table row per key says its type, bounds and member. The file is walked member by
- * member, so that a key without a row is an error. What the file leaves out gets its default afterwards.
+ * Theory of operation: one table row per key says its type, bounds and member. The file is walked
+ * member by member, so that a key without a row is an error. What the file leaves out gets its
+ * default afterwards.
  */
 #include "shim/config.h"
 
@@ -73,9 +74,11 @@ static int read_word(const struct key *key, const char *value, char **member, st
 	for (size_t i = 0; key->words[i]; i++) {
 		if (strcmp(value, key->words[i]) == 0)
 			return set_string(member, value, err);
-		used += (size_t)snprintf(choices + used, sizeof(choices) - used, "%s\"%s\"", i ? ", " : "", key->words[i]);
+		used += (size_t)snprintf(choices + used, sizeof(choices) - used, "%s\"%s\"",
+					 i ? ", " : "", key->words[i]);
 	}
-	return err_set(err, -EINVAL, "field '%s': want one of %s, got \"%s\"", key->name, choices, value);
+	return err_set(err, -EINVAL, "field '%s': want one of %s, got \"%s\"", key->name, choices,
+		       value);
 }
 
 static int read_string(const struct reader *r, const struct key *key)
@@ -85,11 +88,14 @@ static int read_string(const struct reader *r, const struct key *key)
 	int ret = json_member_string(r->top, "", key->name, &value, r->err);
 
 	if (ret <= 0)
-		return ret < 0 ? ret : err_set(r->err, -EINVAL, "field '%s': want a string, got null", key->name);
+		return ret < 0 ? ret
+			       : err_set(r->err, -EINVAL, "field '%s': want a string, got null",
+					 key->name);
 	if (key->type == KEY_WORD)
 		return read_word(key, value, member, r->err);
 	if (value[0] != '/')
-		return err_set(r->err, -EINVAL, "field '%s': want an absolute path, got \"%s\"", key->name, value);
+		return err_set(r->err, -EINVAL, "field '%s': want an absolute path, got \"%s\"",
+			       key->name, value);
 	return set_string(member, value, r->err);
 }
 
@@ -115,7 +121,8 @@ static int read_member(const char *name, struct json *value, void *userdata)
 		if (strcmp(keys[i].name, name) == 0)
 			key = &keys[i];
 	if (!key)
-		return err_set(r->err, -EINVAL, "unknown key '%s' (see docs/configuration.md)", name);
+		return err_set(r->err, -EINVAL, "unknown key '%s' (see docs/configuration.md)",
+			       name);
 	switch (key->type) {
 	case KEY_PATH:
 	case KEY_WORD:
@@ -125,7 +132,10 @@ static int read_member(const char *name, struct json *value, void *userdata)
 	case KEY_BOOL:
 		break;
 	}
-	return json_member_bool(r->top, "", name, (bool *)((char *)r->config + key->offset), r->err) < 0 ? -EINVAL : 0;
+	return json_member_bool(r->top, "", name, (bool *)((char *)r->config + key->offset),
+				r->err) < 0
+		       ? -EINVAL
+		       : 0;
 }
 
 static int parse_file(const char *text, size_t len, struct config *config, struct err *err)
@@ -156,7 +166,8 @@ static int read_file(const char *explicit_path, struct config *config, struct er
 	if (r == -ENOENT && !required)
 		return 0;
 	if (r == -EFBIG)
-		return err_set(err, r, "configuration file '%s' is longer than %u bytes", path, CONFIG_BYTES_MAX);
+		return err_set(err, r, "configuration file '%s' is longer than %u bytes", path,
+			       CONFIG_BYTES_MAX);
 	if (r < 0)
 		return err_set_errno(err, r, "configuration file '%s'", path);
 	r = parse_file(text, len, config, err);
@@ -184,8 +195,8 @@ static int program_folder(char *ret, size_t size)
 }
 
 /*
- * Kernel and initramfs belong together: the distribution's kernel needs the modules of its own initramfs. The
- * first folder with both wins.
+ * Kernel and initramfs belong together: the distribution's kernel needs the modules of its own
+ * initramfs. The first folder with both wins.
  */
 static const struct {
 	bool installed; /* below the prefix, else beside the program */
@@ -268,19 +279,24 @@ int config_load(const char *explicit_path, struct config **ret, struct err *err)
 	return 0;
 }
 
-/* Not the words of strerror: engines take "no such file or directory" for a missing command of the container. */
+/*
+ * Not the words of strerror: engines take "no such file or directory" for a missing command of the
+ * container.
+ */
 int config_check_guest(const struct config *config, struct err *err)
 {
 	if (access(config->kernel, R_OK) < 0)
-		return err_set(err, -errno,
-			       "guest kernel '%s' is missing or unreadable: run 'make guest-kernel' (or 'make guest-distro'), "
-			       "or set \"kernel\" in the configuration",
-			       config->kernel);
+		return err_set(
+			err, -errno,
+			"guest kernel '%s' is missing or unreadable: run 'make guest-kernel' (or 'make guest-distro'), "
+			"or set \"kernel\" in the configuration",
+			config->kernel);
 	if (access(config->initrd, R_OK) < 0)
-		return err_set(err, -errno,
-			       "guest initramfs '%s' is missing or unreadable: run 'make guest', or set \"initrd\" in the "
-			       "configuration",
-			       config->initrd);
+		return err_set(
+			err, -errno,
+			"guest initramfs '%s' is missing or unreadable: run 'make guest', or set \"initrd\" in the "
+			"configuration",
+			config->initrd);
 	return 0;
 }
 

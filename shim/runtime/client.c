@@ -28,7 +28,8 @@ static char *text(const char *s)
 	return (char *)(s ? s : "");
 }
 
-int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata, struct client **ret, struct err *err)
+int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata,
+		   struct client **ret, struct err *err)
 {
 	_cleanup_(client_destroy_p) struct client *c = calloc(1, sizeof(*c));
 	_cleanup_close_ int fd = -EBADF;
@@ -68,13 +69,15 @@ struct loop *client_loop(struct client *c)
 static int call(struct client *c, const char *method, const ProtobufCMessage *request,
 		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, struct err *err)
 {
-	return ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, method, request, response, timeout_ms, NULL, err);
+	return ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, method, request, response,
+				      timeout_ms, NULL, err);
 }
 
-int client_create(struct client *c, const char *id, const char *bundle, const struct client_stdio *stdio,
-		  uint64_t timeout_ms, struct err *err)
+int client_create(struct client *c, const char *id, const char *bundle,
+		  const struct client_stdio *stdio, uint64_t timeout_ms, struct err *err)
 {
-	Containerd__Task__V2__CreateTaskRequest req = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	Containerd__Task__V2__CreateTaskRequest req =
+		CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
 
 	req.id = text(id);
 	req.bundle = text(bundle);
@@ -82,13 +85,15 @@ int client_create(struct client *c, const char *id, const char *bundle, const st
 	req.stdin = text(stdio->in);
 	req.stdout = text(stdio->out);
 	req.stderr = text(stdio->err);
-	return call(c, "Create", &req.base, &containerd__task__v2__create_task_response__descriptor, timeout_ms, err);
+	return call(c, "Create", &req.base, &containerd__task__v2__create_task_response__descriptor,
+		    timeout_ms, err);
 }
 
-int client_exec(struct client *c, struct client_process p, const char *process, const struct client_stdio *stdio,
-		struct err *err)
+int client_exec(struct client *c, struct client_process p, const char *process,
+		const struct client_stdio *stdio, struct err *err)
 {
-	Containerd__Task__V2__ExecProcessRequest req = CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
+	Containerd__Task__V2__ExecProcessRequest req =
+		CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
 	Containerd__Task__V2__Any spec = CONTAINERD__TASK__V2__ANY__INIT;
 
 	spec.type_url = text(PROCESS_TYPE_URL);
@@ -111,7 +116,8 @@ int client_attach(struct client *c, struct client_process p, struct err *err)
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
 	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Attach", &req.base,
-				      &onggi__sandbox__v1__empty__descriptor, CLIENT_TIMEOUT_MS, NULL, err);
+				      &onggi__sandbox__v1__empty__descriptor, CLIENT_TIMEOUT_MS,
+				      NULL, err);
 }
 
 int client_start(struct client *c, struct client_process p, struct err *err)
@@ -120,7 +126,8 @@ int client_start(struct client *c, struct client_process p, struct err *err)
 
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
-	return call(c, "Start", &req.base, &containerd__task__v2__start_response__descriptor, 0, err);
+	return call(c, "Start", &req.base, &containerd__task__v2__start_response__descriptor, 0,
+		    err);
 }
 
 static Containerd__Task__V2__KillRequest kill_request(struct client_process p, int signal, bool all)
@@ -151,7 +158,8 @@ int client_delete(struct client *c, struct client_process p, struct err *err)
 
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
-	return call(c, "Delete", &req.base, &containerd__task__v2__delete_response__descriptor, CLIENT_TIMEOUT_MS, err);
+	return call(c, "Delete", &req.base, &containerd__task__v2__delete_response__descriptor,
+		    CLIENT_TIMEOUT_MS, err);
 }
 
 int client_shutdown(struct client *c, const char *id, struct err *err)
@@ -178,7 +186,8 @@ int client_resume(struct client *c, const char *id, struct err *err)
 	return call(c, "Resume", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
 }
 
-int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms, uint32_t *ret_status, struct err *err)
+int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms,
+		uint32_t *ret_status, struct err *err)
 {
 	Containerd__Task__V2__WaitRequest req = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
 	Containerd__Task__V2__WaitResponse *response = NULL;
@@ -187,7 +196,8 @@ int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms, 
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
 	r = ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, "Wait", &req.base,
-				   &containerd__task__v2__wait_response__descriptor, timeout_ms, &response, err);
+				   &containerd__task__v2__wait_response__descriptor, timeout_ms,
+				   &response, err);
 	if (r < 0)
 		return r;
 	if (ret_status)
@@ -198,13 +208,15 @@ int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms, 
 
 /* ---- calls that nobody waits for ---- */
 
-static void drop_answer(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void drop_answer(enum ttrpc_code code, const char *message, const void *response,
+			void *userdata)
 {
 }
 
 static void call_async(struct client *c, const char *method, const ProtobufCMessage *request)
 {
-	ttrpc_client_call(c->ttrpc, TASK, method, request, EMPTY, CLIENT_TIMEOUT_MS, drop_answer, NULL);
+	ttrpc_client_call(c->ttrpc, TASK, method, request, EMPTY, CLIENT_TIMEOUT_MS, drop_answer,
+			  NULL);
 }
 
 void client_kill_async(struct client *c, struct client_process p, int signal)
@@ -240,7 +252,8 @@ struct waiter {
 	void *userdata;
 };
 
-static void on_waited(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void on_waited(enum ttrpc_code code, const char *message, const void *response,
+		      void *userdata)
 {
 	struct waiter *w = userdata;
 	const Containerd__Task__V2__WaitResponse *r = response;
@@ -249,8 +262,9 @@ static void on_waited(enum ttrpc_code code, const char *message, const void *res
 	free(w);
 }
 
-int client_wait_async(struct client *c, struct client_process p, void (*done)(int error, uint32_t status, void *userdata),
-		      void *userdata, struct err *err)
+int client_wait_async(struct client *c, struct client_process p,
+		      void (*done)(int error, uint32_t status, void *userdata), void *userdata,
+		      struct err *err)
 {
 	Containerd__Task__V2__WaitRequest req = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
 	struct waiter *w = malloc(sizeof(*w));
@@ -261,8 +275,8 @@ int client_wait_async(struct client *c, struct client_process p, void (*done)(in
 	*w = (struct waiter){ done, userdata };
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
-	r = ttrpc_client_call(c->ttrpc, TASK, "Wait", &req.base, &containerd__task__v2__wait_response__descriptor, 0,
-			      on_waited, w);
+	r = ttrpc_client_call(c->ttrpc, TASK, "Wait", &req.base,
+			      &containerd__task__v2__wait_response__descriptor, 0, on_waited, w);
 	if (r < 0) {
 		free(w);
 		return err_set_errno(err, r, "wait for '%s'", p.id);
@@ -272,8 +286,8 @@ int client_wait_async(struct client *c, struct client_process p, void (*done)(in
 
 /* ---- processes ---- */
 
-static int copy_processes(const Onggi__Sandbox__V1__ProcessesResponse *response, struct client_guest_process **ret,
-			  size_t *ret_n, struct err *err)
+static int copy_processes(const Onggi__Sandbox__V1__ProcessesResponse *response,
+			  struct client_guest_process **ret, size_t *ret_n, struct err *err)
 {
 	struct client_guest_process *list;
 	size_t n = response->n_processes;
@@ -296,7 +310,8 @@ static int copy_processes(const Onggi__Sandbox__V1__ProcessesResponse *response,
 	return 0;
 }
 
-int client_processes(struct client *c, const char *id, struct client_guest_process **ret, size_t *ret_n, struct err *err)
+int client_processes(struct client *c, const char *id, struct client_guest_process **ret,
+		     size_t *ret_n, struct err *err)
 {
 	Onggi__Sandbox__V1__ProcessesRequest req = ONGGI__SANDBOX__V1__PROCESSES_REQUEST__INIT;
 	Onggi__Sandbox__V1__ProcessesResponse *response = NULL;
@@ -304,7 +319,8 @@ int client_processes(struct client *c, const char *id, struct client_guest_proce
 
 	req.id = text(id);
 	r = ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Processes", &req.base,
-				   &onggi__sandbox__v1__processes_response__descriptor, CLIENT_TIMEOUT_MS, &response, err);
+				   &onggi__sandbox__v1__processes_response__descriptor,
+				   CLIENT_TIMEOUT_MS, &response, err);
 	if (r < 0)
 		return r;
 	r = copy_processes(response, ret, ret_n, err);

@@ -2,10 +2,12 @@
 /*
  * client.h - calls to a sandbox monitor from the command line
  *
- * Shape:    one connection, one loop, calls that wait; each returns 0 or the errno of the answer's status with the
- *           monitor's message in @err.
- * Peer:     the monitor of our own user; it repeats text from the guest in messages, which the logger escapes.
- * Words:    engines match texts. A call about a process that is gone yields -ESRCH and "container not running".
+ * Shape:    one connection, one loop, calls that wait; each returns 0 or the errno of the answer's
+ *           status with the monitor's message in @err.
+ * Peer:     the monitor of our own user; it repeats text from the guest in messages, which the
+ *           logger escapes.
+ * Words:    engines match texts. A call about a process that is gone yields -ESRCH and "container
+ *           not running".
  * Limits:   CLIENT_TIMEOUT_MS for each call but Create (boots a VM), Exec, Start and Wait.
  */
 #ifndef ONGGI_SHIM_RUNTIME_CLIENT_H
@@ -26,8 +28,12 @@
 
 struct client;
 
-/* @gone (may be NULL) runs once when the monitor closes the connection. -ECONNREFUSED, -ENOENT: no monitor there. */
-int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata, struct client **ret, struct err *err);
+/*
+ * @gone (may be NULL) runs once when the monitor closes the connection. -ECONNREFUSED, -ENOENT: no
+ * monitor there.
+ */
+int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata,
+		   struct client **ret, struct err *err);
 void client_destroy(struct client *c);
 DEFINE_CLEANUP(struct client *, client_destroy);
 
@@ -45,11 +51,11 @@ struct client_stdio {
 	bool terminal;
 };
 
-int client_create(struct client *c, const char *id, const char *bundle, const struct client_stdio *stdio,
-		  uint64_t timeout_ms, struct err *err);
+int client_create(struct client *c, const char *id, const char *bundle,
+		  const struct client_stdio *stdio, uint64_t timeout_ms, struct err *err);
 /* @process: text of an OCI process object. */
-int client_exec(struct client *c, struct client_process p, const char *process, const struct client_stdio *stdio,
-		struct err *err);
+int client_exec(struct client *c, struct client_process p, const char *process,
+		const struct client_stdio *stdio, struct err *err);
 int client_attach(struct client *c, struct client_process p, struct err *err);
 int client_start(struct client *c, struct client_process p, struct err *err);
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err);
@@ -59,22 +65,26 @@ int client_shutdown(struct client *c, const char *id, struct err *err);
 int client_pause(struct client *c, const char *id, struct err *err);
 int client_resume(struct client *c, const char *id, struct err *err);
 /* Wait at most @timeout_ms (0: for ever) for the end; -ETIMEDOUT. @ret_status may be NULL. */
-int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms, uint32_t *ret_status, struct err *err);
+int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms,
+		uint32_t *ret_status, struct err *err);
 
 /* Calls whose end nobody waits for here; failures are dropped. */
 void client_kill_async(struct client *c, struct client_process p, int signal);
-void client_resize_async(struct client *c, struct client_process p, uint16_t columns, uint16_t rows);
+void client_resize_async(struct client *c, struct client_process p, uint16_t columns,
+			 uint16_t rows);
 void client_close_input_async(struct client *c, struct client_process p);
 /* @done runs once, with a negative errno when the call failed. */
-int client_wait_async(struct client *c, struct client_process p, void (*done)(int error, uint32_t status, void *userdata),
-		      void *userdata, struct err *err);
+int client_wait_async(struct client *c, struct client_process p,
+		      void (*done)(int error, uint32_t status, void *userdata), void *userdata,
+		      struct err *err);
 
 /* One process as the guest numbers it. */
 struct client_guest_process {
 	uint32_t pid;
 	char *command;
 };
-int client_processes(struct client *c, const char *id, struct client_guest_process **ret, size_t *ret_n, struct err *err);
+int client_processes(struct client *c, const char *id, struct client_guest_process **ret,
+		     size_t *ret_n, struct err *err);
 void client_processes_free(struct client_guest_process *p, size_t n);
 
 #endif

@@ -22,7 +22,8 @@ static void undo(const struct runtime *rt, const char *id)
 		container_remove(c, NULL);
 }
 
-static int create(const struct runtime *rt, const struct launch_options *o, const char *id, struct err *err)
+static int create(const struct runtime *rt, const struct launch_options *o, const char *id,
+		  struct err *err)
 {
 	_cleanup_(launch_finish_p) struct launch *l = NULL;
 	pid_t pid;
@@ -58,9 +59,11 @@ const struct command cmd_create = {
 	.name = "create",
 	.arguments = "<container-id>",
 	.summary = "create a container",
-	.description = "   Creates a container from a bundle: a folder with config.json and a root file system. The command in\n"
-		       "   config.json runs when the container is started. A process stays that stands for the container: its\n"
-		       "   pid is written to --pid-file, and it ends with the container's exit code.",
+	.description =
+		"   Creates a container from a bundle: a folder with config.json and a root file system.\n"
+		"   The command in config.json runs when the container is started. A process stays that\n"
+		"   stands for the container: its pid is written to --pid-file, and it ends with the\n"
+		"   container's exit code.",
 	.options = options,
 	.values_size = sizeof(struct values),
 	.args_min = 1,

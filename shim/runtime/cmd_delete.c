@@ -9,7 +9,8 @@ struct values {
 };
 
 static const struct option_row options[] = {
-	{ "force", 'f', OPTION_FLAG, offsetof(struct values, force), "kill the container if it still runs; no error if it does not exist" },
+	{ "force", 'f', OPTION_FLAG, offsetof(struct values, force),
+	  "kill the container if it still runs; no error if it does not exist" },
 	OPTIONS_END,
 };
 
@@ -37,8 +38,8 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	if (r < 0)
 		return r;
 	if (!v->force && c->status != CONTAINER_STOPPED && c->status != CONTAINER_CREATED)
-		return err_set(err, -EBUSY, "cannot delete container %s that is not stopped: %s", args[0],
-			       container_status_name(c->status));
+		return err_set(err, -EBUSY, "cannot delete container %s that is not stopped: %s",
+			       args[0], container_status_name(c->status));
 	return container_remove(c, err);
 }
 

@@ -24,21 +24,26 @@ struct values {
 #define VALUE(member) offsetof(struct values, member)
 
 static const struct option_row options[] = {
-	{ "process", 'p', OPTION_STRING, VALUE(process), "file with the process object; instead of a command" },
+	{ "process", 'p', OPTION_STRING, VALUE(process),
+	  "file with the process object; instead of a command" },
 	{ "detach", 'd', OPTION_FLAG, VALUE(detach), "return when the process runs" },
-	{ "pid-file", 0, OPTION_STRING, VALUE(pid_file), "file to write the pid of the process to" },
-	{ "console-socket", 0, OPTION_STRING, VALUE(console_socket), "unix socket that gets the master of the terminal" },
+	{ "pid-file", 0, OPTION_STRING, VALUE(pid_file),
+	  "file to write the pid of the process to" },
+	{ "console-socket", 0, OPTION_STRING, VALUE(console_socket),
+	  "unix socket that gets the master of the terminal" },
 	{ "pidfd-socket", 0, OPTION_STRING, VALUE(pidfd_socket), NULL },
 	{ "tty", 't', OPTION_FLAG, VALUE(flags.tty), "give the process a terminal" },
 	{ "cwd", 0, OPTION_STRING, VALUE(flags.cwd), "current folder in the container" },
 	{ "env", 'e', OPTION_LIST, VALUE(flags.env), "add an environment variable NAME=VALUE" },
 	{ "user", 'u', OPTION_STRING, VALUE(flags.user), "uid[:gid]" },
-	{ "additional-gids", 'g', OPTION_LIST, VALUE(flags.additional_gids), "add a supplementary group" },
+	{ "additional-gids", 'g', OPTION_LIST, VALUE(flags.additional_gids),
+	  "add a supplementary group" },
 	{ "process-label", 0, OPTION_STRING, VALUE(flags.process_label), "SELinux label" },
 	{ "apparmor", 0, OPTION_STRING, VALUE(flags.apparmor), "AppArmor profile" },
 	{ "no-new-privs", 0, OPTION_FLAG, VALUE(flags.no_new_privs), "set no_new_privs" },
 	{ "cap", 'c', OPTION_LIST, VALUE(flags.caps), "add a capability" },
-	{ "preserve-fds", 0, OPTION_U32, VALUE(preserve_fds), "0: descriptors cannot be handed into a microVM" },
+	{ "preserve-fds", 0, OPTION_U32, VALUE(preserve_fds),
+	  "0: descriptors cannot be handed into a microVM" },
 	{ "ignore-paused", 0, OPTION_FLAG, VALUE(ignore_paused), "allow it in a paused container" },
 	{ "cgroup", 0, OPTION_STRING, VALUE(cgroup), NULL },
 	{ "no-subreaper", 0, OPTION_FLAG, VALUE(no_subreaper), NULL },
@@ -69,10 +74,13 @@ static void exec_finish(struct exec *e)
 static int check_options(const struct values *v, char **args, struct err *err)
 {
 	if (v->preserve_fds)
-		return err_set(err, -EOPNOTSUPP, "option --preserve-fds=%u: descriptors cannot be handed into a microVM",
-			       v->preserve_fds);
+		return err_set(
+			err, -EOPNOTSUPP,
+			"option --preserve-fds=%u: descriptors cannot be handed into a microVM",
+			v->preserve_fds);
 	if (v->cgroup)
-		return err_set(err, -EOPNOTSUPP, "option --cgroup is not supported: the cgroups are the guest's");
+		return err_set(err, -EOPNOTSUPP,
+			       "option --cgroup is not supported: the cgroups are the guest's");
 	if (v->pidfd_socket)
 		return err_set(err, -EOPNOTSUPP, "option --pidfd-socket is not supported yet");
 	if (!v->process && !args[1])
@@ -85,7 +93,9 @@ static int check_status(const struct container *c, bool ignore_paused, struct er
 	if (c->status == CONTAINER_STOPPED)
 		return err_set(err, -ESRCH, "cannot exec in a stopped container");
 	if (c->status == CONTAINER_PAUSED && !ignore_paused)
-		return err_set(err, -EBUSY, "cannot exec in a paused container (use --ignore-paused to override)");
+		return err_set(
+			err, -EBUSY,
+			"cannot exec in a paused container (use --ignore-paused to override)");
 	return 0;
 }
 
@@ -109,7 +119,10 @@ static int load_process(struct exec *e, const struct values *v, char **args, str
 	return exec_process_from_flags(config, len, &flags, &e->text, &e->process, err);
 }
 
-/* The namespace the container's proxy stands in. Its pid may have been reused by the time of the opening: checked after. */
+/*
+ * The namespace the container's proxy stands in. Its pid may have been reused by the time of the
+ * opening: checked after.
+ */
 static int open_netns(const struct container *c)
 {
 	const struct process_id *proxy = &c->record->proxy;
@@ -131,7 +144,8 @@ static int prepare(struct exec *e, const struct runtime *rt, const char *id, str
 
 	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return err_set_errno(err, -errno, "random number");
-	snprintf(e->id, sizeof(e->id), "exec-%d-%016llx", (int)getpid(), (unsigned long long)random);
+	snprintf(e->id, sizeof(e->id), "exec-%d-%016llx", (int)getpid(),
+		 (unsigned long long)random);
 	e->netns_fd = open_netns(e->container);
 	if (container_io_dir(rt->state_root, id, &e->io_dir) < 0 ||
 	    container_socket(rt->state_root, e->container->record->sandbox, &e->socket) < 0)
@@ -210,8 +224,9 @@ const struct command cmd_exec = {
 	.name = "exec",
 	.arguments = "<container-id> <command> [argument...]",
 	.summary = "run another process in a running container",
-	.description = "   Without --detach the command passes input, output and signals, and ends with the process's exit code;\n"
-		       "   255 when the process could not be run.",
+	.description =
+		"   Without --detach the command passes input, output and signals, and ends with\n"
+		"   the process's exit code; 255 when the process could not be run.",
 	.options = options,
 	.values_size = sizeof(struct values),
 	.args_min = 1,

@@ -10,7 +10,8 @@ struct values {
 };
 
 static const struct option_row options[] = {
-	{ "all", 'a', OPTION_FLAG, offsetof(struct values, all), "send the signal to all processes of the container" },
+	{ "all", 'a', OPTION_FLAG, offsetof(struct values, all),
+	  "send the signal to all processes of the container" },
 	OPTIONS_END,
 };
 

@@ -13,7 +13,8 @@ struct values {
 };
 
 static const struct option_row options[] = {
-	{ "format", 'f', OPTION_STRING, offsetof(struct values, format), "\"table\" (default) or \"json\"" },
+	{ "format", 'f', OPTION_STRING, offsetof(struct values, format),
+	  "\"table\" (default) or \"json\"" },
 	{ "quiet", 'q', OPTION_FLAG, offsetof(struct values, quiet), "print ids only" },
 	OPTIONS_END,
 };
@@ -61,7 +62,8 @@ static int collect(const struct runtime *rt, struct listing *l, struct err *err)
 		return r;
 	r = state_list(rootfd, "containers", &names);
 	if (r < 0)
-		return r == -ENOENT ? 0 : err_set_errno(err, r, "list '%s/containers'", rt->state_root);
+		return r == -ENOENT ? 0
+				    : err_set_errno(err, r, "list '%s/containers'", rt->state_root);
 	while (names[n])
 		n++;
 	l->items = calloc(n + 1, sizeof(*l->items));
@@ -94,12 +96,14 @@ static void print_table(const struct listing *l)
 		bundle = max_width(bundle, l->items[i]->record->bundle);
 		created = max_width(created, l->items[i]->record->created);
 	}
-	printf("%-*s%-12s%-12s%-*s%-*sOWNER\n", id, "ID", "PID", "STATUS", bundle, "BUNDLE", created, "CREATED");
+	printf("%-*s%-12s%-12s%-*s%-*sOWNER\n", id, "ID", "PID", "STATUS", bundle, "BUNDLE",
+	       created, "CREATED");
 	for (size_t i = 0; i < l->n; i++) {
 		const struct container *c = l->items[i];
 
-		printf("%-*s%-12d%-12s%-*s%-*s%s\n", id, c->record->id, (int)pid_of(c), container_status_name(c->status),
-		       bundle, c->record->bundle, created, c->record->created, l->owner);
+		printf("%-*s%-12d%-12s%-*s%-*s%s\n", id, c->record->id, (int)pid_of(c),
+		       container_status_name(c->status), bundle, c->record->bundle, created,
+		       c->record->created, l->owner);
 	}
 }
 
@@ -110,7 +114,8 @@ static int print_json(const struct listing *l, struct err *err)
 	int r = array ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < l->n && r == 0; i++)
-		r = json_append(array, state_json(l->items[i]->record, l->items[i]->status, l->owner));
+		r = json_append(array,
+				state_json(l->items[i]->record, l->items[i]->status, l->owner));
 	text = r == 0 ? json_text(array, false) : NULL;
 	if (!text)
 		return err_set_errno(err, -ENOMEM, "list");
@@ -127,7 +132,9 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	int r;
 
 	if (v->format && !json && strcmp(v->format, "table") != 0)
-		return err_set(err, -EINVAL, "invalid format option '%s' (want \"table\" or \"json\")", v->format);
+		return err_set(err, -EINVAL,
+			       "invalid format option '%s' (want \"table\" or \"json\")",
+			       v->format);
 	r = collect(rt, &l, err);
 	if (r < 0)
 		return r;

@@ -63,7 +63,9 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	int r;
 
 	if (v->format && !json && strcmp(v->format, "table") != 0)
-		return err_set(err, -EINVAL, "invalid format option '%s' (want \"table\" or \"json\")", v->format);
+		return err_set(err, -EINVAL,
+			       "invalid format option '%s' (want \"table\" or \"json\")",
+			       v->format);
 	r = container_open(rt, args[0], &c, err);
 	if (r < 0)
 		return r;
@@ -72,8 +74,10 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 		return 0;
 	}
 	if (args[1])
-		return err_set(err, -EOPNOTSUPP, "ps option '%s': the processes are the guest's, the host's ps does not see them",
-			       args[1]);
+		return err_set(
+			err, -EOPNOTSUPP,
+			"ps option '%s': the processes are the guest's, the host's ps does not see them",
+			args[1]);
 	return print_guest_processes(c, err);
 }
 

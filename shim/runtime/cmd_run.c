@@ -15,8 +15,10 @@ struct values {
 
 static const struct option_row options[] = {
 	LAUNCH_OPTION_ROWS(struct values),
-	{ "detach", 'd', OPTION_FLAG, offsetof(struct values, detach), "return when the container runs" },
-	{ "keep", 0, OPTION_FLAG, offsetof(struct values, keep), "do not delete the container when it ends" },
+	{ "detach", 'd', OPTION_FLAG, offsetof(struct values, detach),
+	  "return when the container runs" },
+	{ "keep", 0, OPTION_FLAG, offsetof(struct values, keep),
+	  "do not delete the container when it ends" },
 	{ "no-subreaper", 0, OPTION_FLAG, offsetof(struct values, no_subreaper),
 	  "accepted: processes of the workload never become ours" },
 	OPTIONS_END,
@@ -38,7 +40,8 @@ static int start_container(const struct runtime *rt, const char *id, struct err 
 	return cmd_start.run(rt, NULL, args, err);
 }
 
-static int run_detached(const struct runtime *rt, struct launch *l, const struct values *v, struct err *err)
+static int run_detached(const struct runtime *rt, struct launch *l, const struct values *v,
+			struct err *err)
 {
 	pid_t pid;
 	int r;
@@ -58,7 +61,8 @@ static int run_detached(const struct runtime *rt, struct launch *l, const struct
 }
 
 /* This process is the proxy. */
-static int run_foreground(const struct runtime *rt, struct launch *l, const struct values *v, struct err *err)
+static int run_foreground(const struct runtime *rt, struct launch *l, const struct values *v,
+			  struct err *err)
 {
 	_cleanup_(proxy_close_p) struct proxy *p = NULL;
 	_cleanup_close_ int netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -88,7 +92,8 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 	return code;
 }
 
-static int run_container(const struct runtime *rt, const struct values *v, const char *id, struct err *err)
+static int run_container(const struct runtime *rt, const struct values *v, const char *id,
+			 struct err *err)
 {
 	_cleanup_(launch_finish_p) struct launch *l = NULL;
 	int r;
@@ -117,7 +122,9 @@ const struct command cmd_run = {
 	.name = "run",
 	.arguments = "<container-id>",
 	.summary = "create, start and (in the foreground) delete a container",
-	.description = "   Without --detach the command passes input, output and signals, and ends with the container's exit code.",
+	.description =
+		"   Without --detach the command passes input, output and signals, and ends with\n"
+		"   the container's exit code.",
 	.options = options,
 	.values_size = sizeof(struct values),
 	.args_min = 1,

@@ -14,7 +14,8 @@ struct values {
 };
 
 static const struct option_row options[] = {
-	{ "bundle", 'b', OPTION_STRING, offsetof(struct values, bundle), "folder of the bundle (default: current folder)" },
+	{ "bundle", 'b', OPTION_STRING, offsetof(struct values, bundle),
+	  "folder of the bundle (default: current folder)" },
 	{ "rootless", 0, OPTION_FLAG, offsetof(struct values, rootless), "not supported yet" },
 	OPTIONS_END,
 };
@@ -46,7 +47,9 @@ const struct command cmd_spec = {
 	.name = "spec",
 	.arguments = "",
 	.summary = "write a config.json to start from",
-	.description = "   The command in it is \"sh\" on a terminal; edit it. An existing file is never overwritten.",
+	.description =
+		"   The command in it is \"sh\" on a terminal; edit it. An existing file is never\n"
+		       "   overwritten.",
 	.options = options,
 	.values_size = sizeof(struct values),
 	.args_min = 0,

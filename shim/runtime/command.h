@@ -2,9 +2,9 @@
 /*
  * command.h - what a subcommand of onggi-runtime is
  *
- * Shape:    one file cmd_<name>.c per subcommand: a structure of option values, a table of options, a run function,
- *           and one constant struct command that ties them together. main.c parses, checks the number of arguments,
- *           calls run and reports what went wrong.
+ * Shape:    one file cmd_<name>.c per subcommand: a structure of option values, a table of options,
+ *           a run function, and one constant struct command that ties them together. main.c parses,
+ *           checks the number of arguments, calls run and reports what went wrong.
  * Source:   runc's manual pages; docs/runtime.md.
  */
 #ifndef ONGGI_SHIM_RUNTIME_COMMAND_H
@@ -26,7 +26,7 @@ struct runtime {
 	const char *config_path; /* NULL: the usual places */
 	const char *criu;        /* obsolete, accepted */
 	const char *rootless;    /* "true", "false", "auto"; NULL: not given */
-	const char *cgroup_manager; /* crun's; accepted, cgroups of the workload live in the guest */
+	const char *cgroup_manager; /* crun's; accepted: the workload's cgroups are the guest's */
 	bool debug, systemd_cgroup, help, version;
 	char *state_root; /* absolute; owned by main */
 };
@@ -35,15 +35,15 @@ struct runtime {
 
 struct command {
 	const char *name;
-	const char *arguments; /* for the usage line, "<container-id>" */
-	const char *summary;   /* one line, no full stop */
+	const char *arguments;   /* for the usage line, "<container-id>" */
+	const char *summary;     /* one line, no full stop */
 	const char *description; /* paragraphs for --help; NULL: none */
 	const struct option_row *options;
-	size_t values_size;        /* of the structure that the options fill; 0: none */
-	int args_min, args_max;    /* positional arguments; args_max may be COMMAND_ARGS_ANY */
-	int failure_code;          /* exit code of an error: 1, and 255 for exec */
-	bool help_fails;           /* --help ends with 1: engines probe a feature by it */
-	bool raw_arguments;        /* options are not parsed: all words are arguments */
+	size_t values_size;     /* of the structure that the options fill; 0: none */
+	int args_min, args_max; /* positional arguments; args_max may be COMMAND_ARGS_ANY */
+	int failure_code;       /* exit code of an error: 1, and 255 for exec */
+	bool help_fails;        /* --help ends with 1: engines probe a feature by it */
+	bool raw_arguments;     /* options are not parsed: all words are arguments */
 
 	/*
 	 * @values  the option values, of values_size bytes
@@ -56,14 +56,16 @@ struct command {
 /* A table without options. */
 extern const struct option_row no_options[];
 
-extern const struct command cmd_create, cmd_start, cmd_state, cmd_kill, cmd_delete, cmd_run, cmd_exec, cmd_ps, cmd_list,
-	cmd_pause, cmd_resume, cmd_spec, cmd_features, cmd_update, cmd_events, cmd_checkpoint, cmd_restore;
+extern const struct command cmd_create, cmd_start, cmd_state, cmd_kill, cmd_delete, cmd_run,
+	cmd_exec, cmd_ps, cmd_list, cmd_pause, cmd_resume, cmd_spec, cmd_features, cmd_update,
+	cmd_events, cmd_checkpoint, cmd_restore;
 
 /* Every command, NULL-terminated, in the order of the help text. */
 extern const struct command *const commands[];
 
 /*
- * Parse the whole command line and run it: everything main does but the roles. Exported for the tests.
+ * Parse the whole command line and run it: everything main does but the roles. Exported for the
+ * tests.
  * Returns the exit code of the process.
  */
 int command_main(int argc, char **argv);

@@ -40,8 +40,8 @@ int console_get_size(int fd, struct console_size *ret)
 	return 0;
 }
 
-int console_open_pty(const struct console_size *size, int *ret_master, int *ret_slave, char ret_name[CONSOLE_NAME_MAX],
-		     struct err *err)
+int console_open_pty(const struct console_size *size, int *ret_master, int *ret_slave,
+		     char ret_name[CONSOLE_NAME_MAX], struct err *err)
 {
 	_cleanup_close_ int master = -EBADF, slave = -EBADF;
 	int r;
@@ -79,7 +79,10 @@ int console_send_master(const char *path, const char *name, int master, struct e
 
 int console_make_controlling(int slave, struct err *err)
 {
-	/* EPERM: leader of its session already; then it must not have a terminal yet, or TIOCSCTTY fails. */
+	/*
+	 * EPERM: leader of its session already; then it must not have a terminal yet, or TIOCSCTTY
+	 * fails.
+	 */
 	if (setsid() < 0 && errno != EPERM)
 		return err_set_errno(err, -errno, "new session");
 	if (ioctl(slave, TIOCSCTTY, 0) < 0)
@@ -101,7 +104,8 @@ int console_raw_enter(struct console_raw *raw, struct err *err)
 	int r;
 
 	if (fd < 0)
-		return err_set(err, -ENOTTY, "process.terminal is set, but the caller has no terminal");
+		return err_set(err, -ENOTTY,
+			       "process.terminal is set, but the caller has no terminal");
 	if (tcgetattr(fd, &raw->saved) < 0)
 		return err_set_errno(err, -errno, "terminal");
 	r = make_raw(fd);

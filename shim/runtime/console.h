@@ -2,8 +2,9 @@
 /*
  * console.h - terminals on the host: a pty for the engine, and the caller's own terminal
  *
- * Protocol: the engine listens on a unix stream socket, gets one message: the pty's name as data and its master as the
- *           only descriptor. Ours is the slave, raw, so that echo and line discipline happen once, in the guest.
+ * Protocol: the engine listens on a unix stream socket, gets one message: the pty's name as data
+ *           and its master as the only descriptor. Ours is the slave, raw, so that echo and line
+ *           discipline happen once, in the guest.
  * Source:   conmon conn_sock.c, runc docs/terminals.md.
  */
 #ifndef ONGGI_SHIM_RUNTIME_CONSOLE_H
@@ -25,13 +26,16 @@ struct console_size {
  * Returns 0 with two non-controlling descriptors, or a negative errno.
  */
 #define CONSOLE_NAME_MAX 32
-int console_open_pty(const struct console_size *size, int *ret_master, int *ret_slave, char ret_name[CONSOLE_NAME_MAX],
-		     struct err *err);
+int console_open_pty(const struct console_size *size, int *ret_master, int *ret_slave,
+		     char ret_name[CONSOLE_NAME_MAX], struct err *err);
 
 /* Send @master to who listens on @path. The caller keeps its descriptor. */
 int console_send_master(const char *path, const char *name, int master, struct err *err);
 
-/* Make @slave the controlling terminal of a new session of this process, so that resizing it is told by SIGWINCH. */
+/*
+ * Make @slave the controlling terminal of a new session of this process, so that resizing it is
+ * told by SIGWINCH.
+ */
 int console_make_controlling(int slave, struct err *err);
 
 int console_get_size(int fd, struct console_size *ret);
@@ -41,7 +45,6 @@ struct console_raw {
 	int fd; /* -EBADF: nothing to restore */
 	struct termios saved;
 };
-#define CONSOLE_RAW_INIT { .fd = -EBADF }
 
 /*
  * Find the terminal among descriptors 0, 1 and 2, then /dev/tty, remember its mode and make it raw.

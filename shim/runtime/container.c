@@ -17,7 +17,8 @@
 
 int container_check_id(const char *id, struct err *err)
 {
-	return path_id_valid(id) ? 0 : err_set(err, -EINVAL, "invalid container ID format: '%s'", id);
+	return path_id_valid(id) ? 0
+				 : err_set(err, -EINVAL, "invalid container ID format: '%s'", id);
 }
 
 int container_io_dir(const char *state_root, const char *id, char **ret)
@@ -34,7 +35,8 @@ static bool monitor_alive(int rootfd, const char *sandbox)
 {
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
 
-	return sandbox_record_load(rootfd, sandbox, &record, NULL) == 0 && process_id_alive(&record->monitor);
+	return sandbox_record_load(rootfd, sandbox, &record, NULL) == 0 &&
+	       process_id_alive(&record->monitor);
 }
 
 static int load(struct container *c, const char *id, struct err *err)
@@ -62,7 +64,10 @@ int container_refresh(struct container *c, struct err *err)
 		return r;
 	c->monitor_alive = monitor_alive(c->rootfd, c->record->sandbox);
 	if (!c->monitor_alive) {
-		/* What the cleaner cannot do is no reason to refuse an answer about a dead container. */
+		/*
+		 * What the cleaner cannot do is no reason to refuse an answer about a dead
+		 * container.
+		 */
 		sandbox_clean_up(c->state_root, c->record->sandbox, NULL);
 		load(c, id, NULL);
 		c->status = CONTAINER_STOPPED;
@@ -72,7 +77,8 @@ int container_refresh(struct container *c, struct err *err)
 	return 0;
 }
 
-int container_open(const struct runtime *rt, const char *id, struct container **ret, struct err *err)
+int container_open(const struct runtime *rt, const char *id, struct container **ret,
+		   struct err *err)
 {
 	_cleanup_(container_close_p) struct container *c = calloc(1, sizeof(*c));
 	int r;
@@ -146,7 +152,8 @@ static bool sandbox_has_others(int rootfd, const char *sandbox, const char *id)
 	for (size_t i = 0; names[i] && !found; i++) {
 		_cleanup_(container_record_free_p) struct container_record *record = NULL;
 
-		if (strcmp(names[i], id) != 0 && container_record_load(rootfd, names[i], &record, NULL) == 0)
+		if (strcmp(names[i], id) != 0 &&
+		    container_record_load(rootfd, names[i], &record, NULL) == 0)
 			found = strcmp(record->sandbox, sandbox) == 0;
 	}
 	state_free_names(names);
@@ -164,13 +171,17 @@ static int remove_live(struct container *c, struct err *err)
 	r = container_connect(c, &client, err);
 	if (r < 0)
 		return r;
-	if (c->record->status != CONTAINER_STOPPED && client_kill(client, process, SIGKILL, true, &ignored) == 0)
+	if (c->record->status != CONTAINER_STOPPED &&
+	    client_kill(client, process, SIGKILL, true, &ignored) == 0)
 		client_wait(client, process, CONTAINER_STOP_TIMEOUT_MS, NULL, &ignored);
 	r = client_delete(client, process, err);
 	return r == -ENOENT ? 0 : r;
 }
 
-/* The specification: their failure is for the log, the container is gone anyway. An engine may have removed the bundle. */
+/*
+ * The specification: their failure is for the log, the container is gone anyway. An engine may have
+ * removed the bundle.
+ */
 static void run_poststop(const struct container *c)
 {
 	struct err err = ERR_INIT;
@@ -196,8 +207,11 @@ int container_remove(struct container *c, struct err *err)
 		if (r < 0 && sandbox && process_id_alive(&sandbox->monitor))
 			return r;
 	}
-	/* A proxy whose reader is stuck would stay for ever. In the foreground it is this process. */
-	if (c->record->proxy.pid != getpid() && !wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
+	/*
+	 * A proxy whose reader is stuck would stay for ever. In the foreground it is this process.
+	 */
+	if (c->record->proxy.pid != getpid() &&
+	    !wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
 		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
 	if (last && sandbox && wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS))
 		sandbox_clean_up(c->state_root, sandbox->id, NULL);
@@ -215,7 +229,8 @@ int container_create_hooks(const struct runtime *rt, const char *id, int netns_f
 	if (r == 0)
 		r = hooks_run(c->record, OCI_HOOK_PRESTART, CONTAINER_CREATING, netns_fd, err);
 	if (r == 0)
-		r = hooks_run(c->record, OCI_HOOK_CREATE_RUNTIME, CONTAINER_CREATING, netns_fd, err);
+		r = hooks_run(c->record, OCI_HOOK_CREATE_RUNTIME, CONTAINER_CREATING, netns_fd,
+			      err);
 	return r;
 }
 
@@ -243,10 +258,12 @@ static bool abandoned(int fd)
 {
 	struct stat st;
 
-	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstatat(fd, "state.json", &st, AT_SYMLINK_NOFOLLOW) < 0;
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	       fstatat(fd, "state.json", &st, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
-int container_reserve(const char *state_root, int rootfd, const char *id, int *ret_fd, struct err *err)
+int container_reserve(const char *state_root, int rootfd, const char *id, int *ret_fd,
+		      struct err *err)
 {
 	_cleanup_close_ int lock = -EBADF, fd = -EBADF;
 	char path[NAME_MAX + 16];

@@ -2,9 +2,9 @@
 /*
  * container.h - a container as the commands see it: its record, who runs it, what state it is in
  *
- * Truth:    the record on disk, which the monitor replaces before it tells anybody, corrected by what lives: without its
- *           monitor a container is stopped and the remains are cleaned up; without its proxy it is stopped, as a container
- *           without its first process is for runc.
+ * Truth:    the record on disk, which the monitor replaces before it tells anybody, corrected by
+ *           what lives: without its monitor a container is stopped and the remains are cleaned up;
+ *           without its proxy it is stopped, as a container without its first process is for runc.
  */
 #ifndef ONGGI_SHIM_RUNTIME_CONTAINER_H
 #define ONGGI_SHIM_RUNTIME_CONTAINER_H
@@ -29,7 +29,8 @@ struct container {
 int container_check_id(const char *id, struct err *err);
 
 /* -ENOENT "container '<id>' does not exist", -EINVAL. */
-int container_open(const struct runtime *rt, const char *id, struct container **ret, struct err *err);
+int container_open(const struct runtime *rt, const char *id, struct container **ret,
+		   struct err *err);
 void container_close(struct container *c);
 DEFINE_CLEANUP(struct container *, container_close);
 
@@ -40,14 +41,16 @@ int container_connect(const struct container *c, struct client **ret, struct err
 int container_refresh(struct container *c, struct err *err);
 
 /*
- * Kill what runs, have the monitor forget the container, wait until its processes are gone (the monitor's too when it was its
- * last container) and remove its folder. Waits at most CONTAINER_STOP_TIMEOUT_MS for each.
+ * Kill what runs, have the monitor forget the container, wait until its processes are gone (the
+ * monitor's too when it was its last container) and remove its folder. Waits at most
+ * CONTAINER_STOP_TIMEOUT_MS for each.
  */
 #define CONTAINER_STOP_TIMEOUT_MS 10000
 int container_remove(struct container *c, struct err *err);
 
 /*
- * Run the hooks of creation (prestart, createRuntime): the engine's last word before the container counts as created.
+ * Run the hooks of creation (prestart, createRuntime): the engine's last word before the container
+ * counts as created.
  * @netns_fd  network namespace of the command, if this process has left it; else -EBADF
  */
 int container_create_hooks(const struct runtime *rt, const char *id, int netns_fd, struct err *err);
@@ -61,11 +64,12 @@ int container_io_dir(const char *state_root, const char *id, char **ret);
 int container_socket(const char *state_root, const char *sandbox, char **ret);
 
 /*
- * Reserve the id: make its folder. The descriptor holds a lock that tells who is at work on it; a folder
- * without record and without that lock is what a killed create left, and is taken over.
+ * Reserve the id: make its folder. The descriptor holds a lock that tells who is at work on it; a
+ * folder without record and without that lock is what a killed create left, and is taken over.
  * -EEXIST "container with given ID already exists".
  */
-int container_reserve(const char *state_root, int rootfd, const char *id, int *ret_fd, struct err *err);
+int container_reserve(const char *state_root, int rootfd, const char *id, int *ret_fd,
+		      struct err *err);
 /* Undo it, and whatever is in the folder by now. */
 void container_unreserve(int rootfd, const char *id);
 

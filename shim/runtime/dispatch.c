@@ -2,8 +2,8 @@
 /*
  * dispatch.c - from the command line to a subcommand, and from an error to what engines read
  *
- * An error is reported once in the log file (engines take the line for their own message), once on stderr. Without a log file
- * stderr is the log.
+ * An error is reported once in the log file (engines take the line for their own message), once on
+ * stderr. Without a log file stderr is the log.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,21 +25,25 @@
 const struct option_row no_options[] = { OPTIONS_END };
 
 const struct command *const commands[] = {
-	&cmd_checkpoint, &cmd_create, &cmd_delete, &cmd_events,	  &cmd_exec, &cmd_features, &cmd_kill,	 &cmd_list,
-	&cmd_pause,	 &cmd_ps,     &cmd_restore, &cmd_resume, &cmd_run,  &cmd_spec,	   &cmd_start, &cmd_state,
-	&cmd_update,	 NULL,
+	&cmd_checkpoint, &cmd_create, &cmd_delete, &cmd_events, &cmd_exec,    &cmd_features,
+	&cmd_kill,       &cmd_list,   &cmd_pause,  &cmd_ps,     &cmd_restore, &cmd_resume,
+	&cmd_run,        &cmd_spec,   &cmd_start,  &cmd_state,  &cmd_update,  NULL,
 };
 
 #define GLOBAL(member) offsetof(struct runtime, member)
 
 static const struct option_row global_options[] = {
-	{ "root", 0, OPTION_STRING, GLOBAL(root), "folder of the state (default: " STATE_ROOT_DEFAULT ")" },
+	{ "root", 0, OPTION_STRING, GLOBAL(root),
+	  "folder of the state (default: " STATE_ROOT_DEFAULT ")" },
 	{ "log", 0, OPTION_STRING, GLOBAL(log), "append log lines to this file (default: stderr)" },
 	{ "log-format", 0, OPTION_STRING, GLOBAL(log_format), "\"text\" (default) or \"json\"" },
 	{ "debug", 0, OPTION_FLAG, GLOBAL(debug), "log more" },
-	{ "config", 0, OPTION_STRING, GLOBAL(config_path), "configuration file (default: /etc/onggi/config.json)" },
-	{ "systemd-cgroup", 0, OPTION_FLAG, GLOBAL(systemd_cgroup), "accepted: cgroups of the workload live in the guest" },
-	{ "cgroup-manager", 0, OPTION_STRING, GLOBAL(cgroup_manager), "accepted: cgroups of the workload live in the guest" },
+	{ "config", 0, OPTION_STRING, GLOBAL(config_path),
+	  "configuration file (default: /etc/onggi/config.json)" },
+	{ "systemd-cgroup", 0, OPTION_FLAG, GLOBAL(systemd_cgroup),
+	  "accepted: cgroups of the workload live in the guest" },
+	{ "cgroup-manager", 0, OPTION_STRING, GLOBAL(cgroup_manager),
+	  "accepted: cgroups of the workload live in the guest" },
 	{ "rootless", 0, OPTION_STRING, GLOBAL(rootless), "accepted: 'true', 'false' or 'auto'" },
 	{ "criu", 0, OPTION_STRING, GLOBAL(criu), NULL },
 	{ "help", 'h', OPTION_FLAG, GLOBAL(help), "show help" },
@@ -49,13 +53,16 @@ static const struct option_row global_options[] = {
 
 static void print_version(void)
 {
-	printf(RUNTIME_NAME " version " ONGGI_VERSION "\ncommit: " ONGGI_COMMIT "\nspec: " OCI_VERSION "\n");
+	printf(RUNTIME_NAME " version " ONGGI_VERSION "\ncommit: " ONGGI_COMMIT
+			    "\nspec: " OCI_VERSION "\n");
 }
 
 static void print_help(FILE *out)
 {
-	fprintf(out, "NAME:\n   " RUNTIME_NAME " - OCI runtime that runs each container or pod in a microVM\n\n"
-		     "USAGE:\n   " RUNTIME_NAME " [global options] command [command options] [arguments...]\n\n"
+	fprintf(out, "NAME:\n   " RUNTIME_NAME
+		     " - OCI runtime that runs each container or pod in a microVM\n\n"
+		     "USAGE:\n   " RUNTIME_NAME
+		     " [global options] command [command options] [arguments...]\n\n"
 		     "COMMANDS:\n");
 	for (const struct command *const *c = commands; *c; c++)
 		fprintf(out, "   %-12s %s\n", (*c)->name, (*c)->summary);
@@ -65,8 +72,9 @@ static void print_help(FILE *out)
 
 static void print_command_help(const struct command *c, FILE *out)
 {
-	fprintf(out, "NAME:\n   " RUNTIME_NAME " %s - %s\n\nUSAGE:\n   " RUNTIME_NAME " %s %s%s\n", c->name, c->summary,
-		c->name, c->options[0].name ? "[command options] " : "", c->arguments);
+	fprintf(out, "NAME:\n   " RUNTIME_NAME " %s - %s\n\nUSAGE:\n   " RUNTIME_NAME " %s %s%s\n",
+		c->name, c->summary, c->name, c->options[0].name ? "[command options] " : "",
+		c->arguments);
 	if (c->description)
 		fprintf(out, "\nDESCRIPTION:\n%s\n", c->description);
 	if (c->options[0].name) {
@@ -87,7 +95,8 @@ static int open_log(const char *path, struct err *err)
 
 static enum log_format format_of(const struct runtime *rt)
 {
-	return rt->log_format && strcmp(rt->log_format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
+	return rt->log_format && strcmp(rt->log_format, "json") == 0 ? LOG_FORMAT_JSON
+								     : LOG_FORMAT_TEXT;
 }
 
 static void report(const struct runtime *rt, int log_fd, const char *message)
@@ -109,20 +118,26 @@ static int check_arguments(const struct command *c, int n, struct err *err)
 	if (n >= c->args_min && (c->args_max == COMMAND_ARGS_ANY || n <= c->args_max))
 		return 0;
 	if (c->args_min == c->args_max)
-		return err_set(err, -EINVAL, RUNTIME_NAME ": \"%s\" requires exactly %d argument(s)", c->name, c->args_min);
-	if (n < c->args_min)
-		return err_set(err, -EINVAL, RUNTIME_NAME ": \"%s\" requires a minimum of %d argument(s)", c->name,
+		return err_set(err, -EINVAL,
+			       RUNTIME_NAME ": \"%s\" requires exactly %d argument(s)", c->name,
 			       c->args_min);
-	return err_set(err, -EINVAL, RUNTIME_NAME ": \"%s\" requires a maximum of %d argument(s)", c->name, c->args_max);
+	if (n < c->args_min)
+		return err_set(err, -EINVAL,
+			       RUNTIME_NAME ": \"%s\" requires a minimum of %d argument(s)",
+			       c->name, c->args_min);
+	return err_set(err, -EINVAL, RUNTIME_NAME ": \"%s\" requires a maximum of %d argument(s)",
+		       c->name, c->args_max);
 }
 
 static bool wants_help(char **argv)
 {
-	return argv[0] && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0);
+	return argv[0] && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
+			   strcmp(argv[0], "-help") == 0);
 }
 
 /* Returns the exit code, or a negative errno. */
-static int run_command(const struct runtime *rt, const struct command *c, char **argv, struct err *err)
+static int run_command(const struct runtime *rt, const struct command *c, char **argv,
+		       struct err *err)
 {
 	_cleanup_free_ void *values = calloc(1, c->values_size ? c->values_size : 1);
 	int n = 0, taken, r;
@@ -176,8 +191,10 @@ static int prepare(struct runtime *rt, int *log_fd, struct err *err)
 		*log_fd = fd;
 	}
 	log_setup(*log_fd, format_of(rt), level, "runtime");
-	if (rt->log_format && strcmp(rt->log_format, "text") != 0 && strcmp(rt->log_format, "json") != 0)
-		return err_set(err, -EINVAL, "invalid log-format: '%s' (want \"text\" or \"json\")", rt->log_format);
+	if (rt->log_format && strcmp(rt->log_format, "text") != 0 &&
+	    strcmp(rt->log_format, "json") != 0)
+		return err_set(err, -EINVAL, "invalid log-format: '%s' (want \"text\" or \"json\")",
+			       rt->log_format);
 	return absolute_root(rt, err);
 }
 
@@ -201,7 +218,8 @@ static int dispatch(struct runtime *rt, char **argv, int log_fd, struct err *err
 	}
 	c = find_command(argv[0]);
 	if (!c) {
-		err_set(err, -EINVAL, "unknown command '%s': see '" RUNTIME_NAME " --help'", argv[0]);
+		err_set(err, -EINVAL, "unknown command '%s': see '" RUNTIME_NAME " --help'",
+			argv[0]);
 		report(rt, log_fd, err->text);
 		return EXIT_UNKNOWN_COMMAND;
 	}

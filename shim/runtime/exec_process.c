@@ -17,7 +17,8 @@ static int parse(char **text, char **ret_text, struct oci_process **ret, struct 
 	return 0;
 }
 
-int exec_process_from_file(const char *path, char **ret_text, struct oci_process **ret, struct err *err)
+int exec_process_from_file(const char *path, char **ret_text, struct oci_process **ret,
+			   struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
@@ -43,8 +44,10 @@ static int parse_id(const char *what, const char *text, size_t len, uint64_t *re
 	if (len < sizeof(copy))
 		memcpy(copy, text, len);
 	if (io_parse_u64(copy, EXEC_ID_MAX, ret) < 0)
-		return err_set(err, -EINVAL, "parsing '%.*s' as int for %s failed: want a decimal number up to %u",
-			       (int)(len < 64 ? len : 64), text, what, EXEC_ID_MAX);
+		return err_set(
+			err, -EINVAL,
+			"parsing '%.*s' as int for %s failed: want a decimal number up to %u",
+			(int)(len < 64 ? len : 64), text, what, EXEC_ID_MAX);
 	return 0;
 }
 
@@ -83,7 +86,8 @@ static int apply_user(struct json *process, const struct exec_flags *flags, stru
 		if (r == 0)
 			r = json_set(user, "uid", json_new_uint(id));
 		if (r == 0 && flags->user[len] == ':') {
-			r = parse_id("gid", flags->user + len + 1, strlen(flags->user + len + 1), &id, err);
+			r = parse_id("gid", flags->user + len + 1, strlen(flags->user + len + 1),
+				     &id, err);
 			if (r == 0)
 				r = json_set(user, "gid", json_new_uint(id));
 		}
@@ -103,7 +107,8 @@ static int apply_user(struct json *process, const struct exec_flags *flags, stru
 	return 0;
 }
 
-static int append_strings(struct json *obj, const char *key, const struct option_list *values, struct err *err)
+static int append_strings(struct json *obj, const char *key, const struct option_list *values,
+			  struct err *err)
 {
 	struct json *list = values->n ? sub_array(obj, key) : NULL;
 
@@ -119,7 +124,8 @@ static int apply_env(struct json *process, const struct option_list *env, struct
 {
 	for (size_t i = 0; i < env->n; i++)
 		if (!strchr(env->items[i], '=') || env->items[i][0] == '=')
-			return err_set(err, -EINVAL, "invalid environment variable: '%s'", env->items[i]);
+			return err_set(err, -EINVAL, "invalid environment variable: '%s'",
+				       env->items[i]);
 	return append_strings(process, "env", env, err);
 }
 
@@ -184,8 +190,8 @@ static int apply_flags(struct json *process, const struct exec_flags *flags, str
 	return r ? err_set_errno(err, r, "process") : 0;
 }
 
-int exec_process_from_flags(const char *config, size_t len, const struct exec_flags *flags, char **ret_text,
-			    struct oci_process **ret, struct err *err)
+int exec_process_from_flags(const char *config, size_t len, const struct exec_flags *flags,
+			    char **ret_text, struct oci_process **ret, struct err *err)
 {
 	_cleanup_json_ struct json *spec = NULL;
 	_cleanup_free_ char *text = NULL;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exec_process.h - the OCI process object of an exec, from a file or from the container's own and flags
+ * exec_process.h - the OCI process object of an exec, from a file or from the container's own and
+ * flags
  *
- * Shape:    JSON in, JSON out, so that fields we know nothing of reach the agent as the engine wrote them. The result has
- *           been parsed once: what the agent would refuse is refused here, by name.
+ * Shape:    JSON in, JSON out, so that fields we know nothing of reach the agent as the engine
+ *           wrote them. The result has been parsed once: what the agent would refuse is refused
+ *           here, by name.
  */
 #ifndef ONGGI_SHIM_RUNTIME_EXEC_PROCESS_H
 #define ONGGI_SHIM_RUNTIME_EXEC_PROCESS_H
@@ -27,14 +29,15 @@ struct exec_flags {
  * @ret_text  JSON, freed by the caller
  * @ret       the same, parsed
  */
-int exec_process_from_file(const char *path, char **ret_text, struct oci_process **ret, struct err *err);
+int exec_process_from_file(const char *path, char **ret_text, struct oci_process **ret,
+			   struct err *err);
 
 /*
  * The process object of the container's config.json (@config, text), changed by @flags.
  * -EINVAL also for a malformed --user: "uid[:gid]" in decimal, each at most EXEC_ID_MAX.
  */
 #define EXEC_ID_MAX 2147483647u
-int exec_process_from_flags(const char *config, size_t len, const struct exec_flags *flags, char **ret_text,
-			    struct oci_process **ret, struct err *err);
+int exec_process_from_flags(const char *config, size_t len, const struct exec_flags *flags,
+			    char **ret_text, struct oci_process **ret, struct err *err);
 
 #endif

@@ -10,24 +10,29 @@
 
 /* The agent's seccomp module; a notification would need a listener on the host. */
 static const char *const seccomp_actions[] = {
-	"SCMP_ACT_ALLOW",	 "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS",
-	"SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",   "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
-	NULL,
+	"SCMP_ACT_ALLOW",        "SCMP_ACT_ERRNO",       "SCMP_ACT_KILL",
+	"SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
+	"SCMP_ACT_TRACE",        "SCMP_ACT_TRAP",        NULL,
 };
 static const char *const seccomp_operators[] = {
-	"SCMP_CMP_EQ", "SCMP_CMP_GE",	      "SCMP_CMP_GT", "SCMP_CMP_LE",
+	"SCMP_CMP_EQ", "SCMP_CMP_GE",        "SCMP_CMP_GT", "SCMP_CMP_LE",
 	"SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE", NULL,
 };
 /* What an x86-64 guest can run. */
-static const char *const seccomp_archs[] = { "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64", NULL };
+static const char *const seccomp_archs[] = { "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64",
+					     NULL };
 static const char *const seccomp_flags[] = {
 	"SECCOMP_FILTER_FLAG_LOG",
 	"SECCOMP_FILTER_FLAG_SPEC_ALLOW",
 	"SECCOMP_FILTER_FLAG_TSYNC",
 	NULL,
 };
-/* A time namespace is parsed and refused by the agent's kernel configuration only; it is not claimed. */
-static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "user", "uts", NULL };
+/*
+ * A time namespace is parsed and refused by the agent's kernel configuration only; it is not
+ * claimed.
+ */
+static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network",
+					  "pid",    "user", "uts",   NULL };
 
 static struct json *strings(const char *const *list)
 {
@@ -96,7 +101,8 @@ static struct json *linux_features(void)
 	static const char *const none[] = { NULL }, *const enabled[] = { "enabled", NULL };
 	static const char *const cgroup_true[] = { "v1", "v2", NULL };
 	static const char *const cgroup_false[] = { "systemd", "systemdUser", "rdma", NULL };
-	static const char *const disabled[] = { "apparmor", "selinux", "intelRdt", "netDevices", NULL };
+	static const char *const disabled[] = { "apparmor", "selinux", "intelRdt", "netDevices",
+						NULL };
 	_cleanup_json_ struct json *j = json_new_object();
 	int r = j ? json_set(j, "namespaces", strings(namespaces)) : -ENOMEM;
 
@@ -123,7 +129,8 @@ static struct json *hooks(void)
 	struct json *array = json_new_array();
 
 	for (int i = 0; array && i < OCI_HOOK_COUNT; i++) {
-		if (hooks_supported(i) && json_append(array, json_new_string(oci_hook_name(i))) < 0) {
+		if (hooks_supported(i) &&
+		    json_append(array, json_new_string(oci_hook_name(i))) < 0) {
 			json_unref(array);
 			return NULL;
 		}

@@ -30,9 +30,10 @@ int hooks_check(const struct oci_spec *spec, struct err *err)
 {
 	for (int i = 0; i < OCI_HOOK_COUNT; i++)
 		if (spec->n_hooks[i] > 0 && !hooks_supported(i))
-			return err_set(err, -EOPNOTSUPP,
-				       "field 'hooks.%s': hooks inside of the container's namespaces are not supported",
-				       oci_hook_name(i));
+			return err_set(
+				err, -EOPNOTSUPP,
+				"field 'hooks.%s': hooks inside of the container's namespaces are not supported",
+				oci_hook_name(i));
 	return 0;
 }
 
@@ -67,7 +68,9 @@ static _Noreturn void child_main(const struct oci_hook *hook, const int stdio[3]
 static int wait_hook(pid_t pid, int timeout_s)
 {
 	struct pollfd pfd = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
-	int timeout_ms = timeout_s <= 0 ? -1 : timeout_s > INT_MAX / MS_PER_S ? INT_MAX : timeout_s * MS_PER_S;
+	int timeout_ms = timeout_s <= 0                   ? -1
+			 : timeout_s > INT_MAX / MS_PER_S ? INT_MAX
+							  : timeout_s * MS_PER_S;
 	bool late = false;
 	int status = 0;
 
@@ -88,19 +91,23 @@ static int explain(const struct oci_hook *hook, int status, int stderr_fd, struc
 	ssize_t n;
 
 	if (status == -ETIMEDOUT)
-		return err_set(err, status, "hook '%s' did not end in %d s", hook->path, hook->timeout_s);
+		return err_set(err, status, "hook '%s' did not end in %d s", hook->path,
+			       hook->timeout_s);
 	if (status == 0)
 		return 0;
 	n = pread(stderr_fd, text, sizeof(text) - 1, 0);
 	text[n > 0 ? n : 0] = '\0';
 	if (WIFSIGNALED(status))
-		return err_set(err, -EIO, "hook '%s' was killed by signal %d: %s", hook->path, WTERMSIG(status), text);
-	return err_set(err, -EIO, "hook '%s' failed with exit status %d: %s", hook->path, WEXITSTATUS(status), text);
+		return err_set(err, -EIO, "hook '%s' was killed by signal %d: %s", hook->path,
+			       WTERMSIG(status), text);
+	return err_set(err, -EIO, "hook '%s' failed with exit status %d: %s", hook->path,
+		       WEXITSTATUS(status), text);
 }
 
 static int run_hook(const struct oci_hook *hook, const char *state, int netns_fd, struct err *err)
 {
-	_cleanup_close_ int in = memory_file(state), out = open("/dev/null", O_WRONLY | O_CLOEXEC), errors = memory_file("");
+	_cleanup_close_ int in = memory_file(state), out = open("/dev/null", O_WRONLY | O_CLOEXEC),
+			    errors = memory_file("");
 	const int stdio[3] = { in, out, errors };
 	pid_t pid;
 
@@ -129,8 +136,8 @@ static int load_spec(const char *bundle, struct oci_spec **ret, struct err *err)
 	return oci_spec_parse(text, len, ret, err);
 }
 
-int hooks_run(const struct container_record *record, enum oci_hook_kind kind, enum container_status status, int netns_fd,
-	      struct err *err)
+int hooks_run(const struct container_record *record, enum oci_hook_kind kind,
+	      enum container_status status, int netns_fd, struct err *err)
 {
 	_cleanup_(oci_spec_free_p) struct oci_spec *spec = NULL;
 	_cleanup_json_ struct json *j = NULL;

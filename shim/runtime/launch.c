@@ -13,17 +13,23 @@
 int launch_check_console(bool terminal, bool detached, const char *console_socket, struct err *err)
 {
 	if (terminal && detached && !console_socket)
-		return err_set(err, -EINVAL, "cannot allocate tty if " RUNTIME_NAME " will detach without setting console socket");
+		return err_set(err, -EINVAL,
+			       "cannot allocate tty if " RUNTIME_NAME
+			       " will detach without setting console socket");
 	if (console_socket && !(terminal && detached))
-		return err_set(err, -EINVAL, "cannot use console socket if " RUNTIME_NAME " will not detach or allocate tty");
+		return err_set(err, -EINVAL,
+			       "cannot use console socket if " RUNTIME_NAME
+			       " will not detach or allocate tty");
 	return 0;
 }
 
 static int check_options(const struct launch_options *options, struct err *err)
 {
 	if (options->preserve_fds)
-		return err_set(err, -EOPNOTSUPP, "option --preserve-fds=%u: descriptors cannot be handed into a microVM",
-			       options->preserve_fds);
+		return err_set(
+			err, -EOPNOTSUPP,
+			"option --preserve-fds=%u: descriptors cannot be handed into a microVM",
+			options->preserve_fds);
 	if (options->pidfd_socket)
 		return err_set(err, -EOPNOTSUPP, "option --pidfd-socket is not supported yet");
 	if (getenv("LISTEN_FDS"))
@@ -44,7 +50,8 @@ static int load_spec(struct launch *l, const char *bundle, struct oci_spec **ret
 		return err_set_errno(err, -ENOMEM, "bundle");
 	r = io_read_file(AT_FDCWD, path, OCI_SPEC_BYTES_MAX, &text, &len);
 	if (r == -ENOENT)
-		return err_set(err, r, "JSON specification file config.json not found in '%s'", l->bundle);
+		return err_set(err, r, "JSON specification file config.json not found in '%s'",
+			       l->bundle);
 	if (r < 0)
 		return err_set_errno(err, r, "read '%s'", path);
 	r = oci_spec_parse(text, len, ret, err);
@@ -52,12 +59,15 @@ static int load_spec(struct launch *l, const char *bundle, struct oci_spec **ret
 		return err_prefix(err, "%s", path), r;
 	if (!(*ret)->has_process)
 		return err_set(err, -EINVAL, "%s: process property must not be empty", path);
-	l->create_hooks = (*ret)->n_hooks[OCI_HOOK_PRESTART] + (*ret)->n_hooks[OCI_HOOK_CREATE_RUNTIME] > 0;
+	l->create_hooks = (*ret)->n_hooks[OCI_HOOK_PRESTART] +
+				  (*ret)->n_hooks[OCI_HOOK_CREATE_RUNTIME] >
+			  0;
 	return hooks_check(*ret, err);
 }
 
-static int fill_proxy(struct launch *l, const struct launch_options *options, const struct oci_spec *spec,
-		      bool detached, uint32_t boot_timeout_ms, struct err *err)
+static int fill_proxy(struct launch *l, const struct launch_options *options,
+		      const struct oci_spec *spec, bool detached, uint32_t boot_timeout_ms,
+		      struct err *err)
 {
 	if (container_io_dir(l->state_root, l->id, &l->io_dir) < 0)
 		return err_set_errno(err, -ENOMEM, "container");
@@ -70,14 +80,16 @@ static int fill_proxy(struct launch *l, const struct launch_options *options, co
 		.terminal = spec->process.terminal,
 		.foreground = !detached,
 		.console_socket = options->console_socket,
-		.size = { .columns = spec->process.console_columns, .rows = spec->process.console_rows },
+		.size = { .columns = spec->process.console_columns,
+			  .rows = spec->process.console_rows },
 		.netns_fd = l->join.netns_fd,
 	};
 	return 0;
 }
 
-static int find_sandbox(struct launch *l, const struct runtime *rt, const struct launch_options *options,
-			const struct oci_spec *spec, bool detached, struct err *err)
+static int find_sandbox(struct launch *l, const struct runtime *rt,
+			const struct launch_options *options, const struct oci_spec *spec,
+			bool detached, struct err *err)
 {
 	_cleanup_(config_free_p) struct config *config = NULL;
 	int r;
@@ -110,8 +122,8 @@ static struct launch *launch_new(const char *state_root, const char *id)
 	return l;
 }
 
-int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id, bool detached,
-		   struct launch **ret, struct err *err)
+int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id,
+		   bool detached, struct launch **ret, struct err *err)
 {
 	_cleanup_(oci_spec_free_p) struct oci_spec *spec = NULL;
 	_cleanup_(launch_finish_p) struct launch *l = launch_new(rt->state_root, id);
@@ -125,7 +137,8 @@ int launch_prepare(const struct runtime *rt, const struct launch_options *option
 	if (r == 0)
 		r = load_spec(l, options->bundle, &spec, err);
 	if (r == 0)
-		r = launch_check_console(spec->process.terminal, detached, options->console_socket, err);
+		r = launch_check_console(spec->process.terminal, detached, options->console_socket,
+					 err);
 	if (r == 0)
 		r = state_open_root(rt->state_root, &l->rootfd, err);
 	if (r == 0)

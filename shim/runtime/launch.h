@@ -2,8 +2,8 @@
 /*
  * launch.h - what create and run have in common: from a bundle to everything that a proxy needs
  *
- * Order:    launch_prepare -> proxy_open or proxy_fork with launch.proxy -> launch_finish; launch_abort before that
- *           when the container did not come to be.
+ * Order:    launch_prepare -> proxy_open or proxy_fork with launch.proxy -> launch_finish;
+ *           launch_abort before that when the container did not come to be.
  */
 #ifndef ONGGI_SHIM_RUNTIME_LAUNCH_H
 #define ONGGI_SHIM_RUNTIME_LAUNCH_H
@@ -27,16 +27,19 @@ struct launch_options {
 #define LAUNCH_OPTION(type, member) offsetof(type, launch) + offsetof(struct launch_options, member)
 
 /* Rows for a structure @type that has a member "launch" of struct launch_options. */
-#define LAUNCH_OPTION_ROWS(type)                                                                                      \
-	{ "bundle", 'b', OPTION_STRING, LAUNCH_OPTION(type, bundle), "folder of the bundle (default: current folder)" }, \
-	{ "console-socket", 0, OPTION_STRING, LAUNCH_OPTION(type, console_socket),                                    \
-	  "unix socket that gets the master of the container's terminal" },                                           \
-	{ "pid-file", 0, OPTION_STRING, LAUNCH_OPTION(type, pid_file), "file to write the pid of the container to" }, \
-	{ "pidfd-socket", 0, OPTION_STRING, LAUNCH_OPTION(type, pidfd_socket), NULL },                                \
-	{ "no-pivot", 0, OPTION_FLAG, LAUNCH_OPTION(type, no_pivot), "accepted: the root is pivoted in the guest" },  \
-	{ "no-new-keyring", 0, OPTION_FLAG, LAUNCH_OPTION(type, no_new_keyring),                                      \
-	  "accepted: keyrings of the workload live in the guest" },                                                   \
-	{ "preserve-fds", 0, OPTION_U32, LAUNCH_OPTION(type, preserve_fds),                                           \
+#define LAUNCH_OPTION_ROWS(type)                                                              \
+	{ "bundle", 'b', OPTION_STRING, LAUNCH_OPTION(type, bundle),                          \
+	  "folder of the bundle (default: current folder)" },                                 \
+	{ "console-socket", 0, OPTION_STRING, LAUNCH_OPTION(type, console_socket),            \
+	  "unix socket that gets the master of the container's terminal" },                   \
+	{ "pid-file", 0, OPTION_STRING, LAUNCH_OPTION(type, pid_file),                        \
+	  "file to write the pid of the container to" },                                      \
+	{ "pidfd-socket", 0, OPTION_STRING, LAUNCH_OPTION(type, pidfd_socket), NULL },        \
+	{ "no-pivot", 0, OPTION_FLAG, LAUNCH_OPTION(type, no_pivot),                          \
+	  "accepted: the root is pivoted in the guest" },                                     \
+	{ "no-new-keyring", 0, OPTION_FLAG, LAUNCH_OPTION(type, no_new_keyring),              \
+	  "accepted: keyrings of the workload live in the guest" },                           \
+	{ "preserve-fds", 0, OPTION_U32, LAUNCH_OPTION(type, preserve_fds),                   \
 	  "0: descriptors cannot be handed into a microVM" }
 
 struct launch {
@@ -51,11 +54,15 @@ struct launch {
  * Check options, id, bundle and terminal, reserve the id, find or launch the sandbox.
  *
  * @detached  the command ends before the container does
- * Returns 0; a negative errno with runc's words where engines look for them, and nothing left behind.
+ * Returns 0; a negative errno with runc's words where engines look for them, and nothing left
+ * behind.
  */
-int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id, bool detached,
-		   struct launch **ret, struct err *err);
-/* The container did not come to be: give the id back, have a sandbox of its own end. Then launch_finish. */
+int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id,
+		   bool detached, struct launch **ret, struct err *err);
+/*
+ * The container did not come to be: give the id back, have a sandbox of its own end. Then
+ * launch_finish.
+ */
 void launch_abort(struct launch *l);
 /* Release memory and descriptors. NULL allowed. */
 void launch_finish(struct launch *l);

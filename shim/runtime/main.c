@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * onggi-runtime: the OCI command line. The same binary is the sandbox monitor when its first argument says so.
+ * onggi-runtime: the OCI command line. The same binary is the sandbox monitor when its first
+ * argument says so.
  */
 #include <fcntl.h>
 #include <string.h>

@@ -20,7 +20,8 @@ static bool row_matches(const struct option_row *row, const char *name, size_t l
 	return strlen(row->name) == len && strncmp(row->name, name, len) == 0;
 }
 
-static const struct option_row *find_row(const struct option_row *rows, const char *name, size_t len)
+static const struct option_row *find_row(const struct option_row *rows, const char *name,
+					 size_t len)
 {
 	for (; rows->name; rows++) {
 		if (row_matches(rows, name, len))
@@ -51,8 +52,9 @@ static int parse_bool(const char *text, bool *ret)
 		const char *text;
 		bool value;
 	} words[] = {
-		{ "true", true },   { "1", true },   { "t", true },  { "T", true },  { "TRUE", true },   { "True", true },
-		{ "false", false }, { "0", false }, { "f", false }, { "F", false }, { "FALSE", false }, { "False", false },
+		{ "true", true }, { "1", true },    { "t", true },      { "T", true },
+		{ "TRUE", true }, { "True", true }, { "false", false }, { "0", false },
+		{ "f", false },   { "F", false },   { "FALSE", false }, { "False", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
@@ -74,7 +76,8 @@ static int store(const struct option_row *row, const char *value, void *values, 
 		if (!value)
 			*(bool *)member = true;
 		else if (parse_bool(value, member) < 0)
-			return err_set(err, -EINVAL, "invalid boolean value '%s' for -%s", value, row->name);
+			return err_set(err, -EINVAL, "invalid boolean value '%s' for -%s", value,
+				       row->name);
 		return 0;
 	case OPTION_STRING:
 		*(const char **)member = value;
@@ -83,8 +86,10 @@ static int store(const struct option_row *row, const char *value, void *values, 
 		return list_append(member, value, err);
 	case OPTION_U32:
 		if (io_parse_u64(value, UINT32_MAX, &number) < 0)
-			return err_set(err, -EINVAL, "invalid value '%s' for flag -%s: want a number from 0 to %u",
-				       value, row->name, UINT32_MAX);
+			return err_set(
+				err, -EINVAL,
+				"invalid value '%s' for flag -%s: want a number from 0 to %u",
+				value, row->name, UINT32_MAX);
 		*(uint32_t *)member = (uint32_t)number;
 		return 0;
 	}
@@ -112,7 +117,8 @@ int options_parse(const struct option_row *rows, char *const *argv, void *values
 		if (!value && row->type != OPTION_FLAG) {
 			value = argv[taken];
 			if (!value)
-				return err_set(err, -EINVAL, "flag needs an argument: -%.*s", (int)len, name);
+				return err_set(err, -EINVAL, "flag needs an argument: -%.*s",
+					       (int)len, name);
 			taken++;
 		}
 		r = store(row, value, values, err);
@@ -143,7 +149,8 @@ void options_print_help(const struct option_row *rows, FILE *out)
 		if (!rows->help)
 			continue;
 		if (rows->letter)
-			snprintf(left, sizeof(left), "--%s%s, -%c%s", rows->name, value, rows->letter, value);
+			snprintf(left, sizeof(left), "--%s%s, -%c%s", rows->name, value,
+				 rows->letter, value);
 		else
 			snprintf(left, sizeof(left), "--%s%s", rows->name, value);
 		fprintf(out, "   %-*s %s\n", HELP_COLUMN, left, rows->help);

@@ -39,8 +39,8 @@ struct proxy {
 /* ---- signals ---- */
 
 /*
- * All that can be caught. Children of ours do not exist; SIGWINCH is blocked with the rest and means a new size of the
- * terminal unless somebody sent it on purpose.
+ * All that can be caught. Children of ours do not exist; SIGWINCH is blocked with the rest and
+ * means a new size of the terminal unless somebody sent it on purpose.
  */
 static void forwarded_signals(sigset_t *set)
 {
@@ -63,7 +63,8 @@ static void send_size(struct proxy *p)
 {
 	struct console_size size;
 
-	if (p->console >= 0 && console_get_size(p->console, &size) == 0 && size.columns && size.rows)
+	if (p->console >= 0 && console_get_size(p->console, &size) == 0 && size.columns &&
+	    size.rows)
 		client_resize_async(p->client, p->process, size.columns, size.rows);
 }
 
@@ -116,12 +117,12 @@ static int make_fifo(struct proxy *p, int stream, struct err *err)
 	char *path = p->fifos[stream];
 	int n;
 
-	n = snprintf(path, FIFO_PATH_MAX, "%s/%s-%s", p->config->io_dir, p->config->exec_id ? p->config->exec_id : "init",
-		     stream_names[stream]);
+	n = snprintf(path, FIFO_PATH_MAX, "%s/%s-%s", p->config->io_dir,
+		     p->config->exec_id ? p->config->exec_id : "init", stream_names[stream]);
 	if (n < 0 || n >= FIFO_PATH_MAX) {
 		path[0] = '\0';
-		return err_set(err, -ENAMETOOLONG, "FIFO path in '%s' is longer than %d bytes", p->config->io_dir,
-			       FIFO_PATH_MAX);
+		return err_set(err, -ENAMETOOLONG, "FIFO path in '%s' is longer than %d bytes",
+			       p->config->io_dir, FIFO_PATH_MAX);
 	}
 	if (mkfifo(path, 0600) < 0) {
 		n = -errno;
@@ -178,7 +179,9 @@ static void on_outputs_ended(void *userdata)
 
 static const struct stdio_relay_ops relay_ops = { on_input_ended, on_outputs_ended };
 
-/* A pty of our own: the engine gets the master, the slave takes the place of descriptors 0 and 1. */
+/*
+ * A pty of our own: the engine gets the master, the slave takes the place of descriptors 0 and 1.
+ */
 static int open_console(struct proxy *p, struct err *err)
 {
 	_cleanup_close_ int master = -EBADF, slave = -EBADF;
@@ -205,7 +208,10 @@ static int engine_fd(const struct proxy *p, int stream)
 	return fcntl(own_console ? p->console : stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-/* The relay gets copies of stdio; the numbers 0, 1 and 2 must not keep a reader or writer of the engine's alive. */
+/*
+ * The relay gets copies of stdio; the numbers 0, 1 and 2 must not keep a reader or writer of the
+ * engine's alive.
+ */
 static int open_relay(struct proxy *p, struct err *err)
 {
 	int r = stdio_relay_create(client_loop(p->client), &relay_ops, p, &p->relay);
@@ -252,8 +258,9 @@ static int create_process(struct proxy *p, struct err *err)
 	};
 	int r;
 
-	r = c->exec_id ? client_exec(p->client, p->process, c->process, &stdio, err)
-		       : client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms, err);
+	r = c->exec_id
+		    ? client_exec(p->client, p->process, c->process, &stdio, err)
+		    : client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms, err);
 	if (r < 0)
 		return r;
 	r = client_attach(p->client, p->process, err);
@@ -427,8 +434,8 @@ static int report_and_close(int fd, int code, const struct err *err)
 }
 
 /*
- * Engines leak descriptors into us, and wait for the end of pipes that they hand to the container: the child keeps none but
- * its own. Numbers 0 to 2 become /dev/null once the relay has its copies.
+ * Engines leak descriptors into us, and wait for the end of pipes that they hand to the container:
+ * the child keeps none but its own. Numbers 0 to 2 become /dev/null once the relay has its copies.
  */
 static _Noreturn void child_main(const struct proxy_config *config, int report_fd)
 {
@@ -472,7 +479,8 @@ static int read_report(int fd, struct err *err)
 	ssize_t n = io_read_full(fd, &report, sizeof(report));
 
 	if (n != (ssize_t)sizeof(report))
-		return err_set(err, -EPIPE, "the proxy process died before the container was created");
+		return err_set(err, -EPIPE,
+			       "the proxy process died before the container was created");
 	report.text[sizeof(report.text) - 1] = '\0';
 	return report.code < 0 ? err_set(err, report.code, "%s", report.text) : 0;
 }

@@ -2,12 +2,15 @@
 /*
  * proxy.h - the process that stands for a container's process on the host
  *
- * Theory:   engines treat a runtime as a command that leaves a process behind. This is that process: it owns the stdio it was
- *           given, passes signals on, tells the monitor of terminal sizes, and ends with the workload's exit code. For
- *           "run" and "exec" in the foreground the command itself is the proxy; else it is forked off.
- * Life:     its connection is its life line both ways: when the proxy is killed the monitor kills the process; when the
- *           connection breaks before an exit code is known the proxy ends with PROXY_EXIT_LOST.
- * Order:    proxy_open -> (proxy_start) -> proxy_wait -> proxy_close; or proxy_fork, which does all of that in a child.
+ * Theory:   engines treat a runtime as a command that leaves a process behind. This is that
+ *           process: it owns the stdio it was given, passes signals on, tells the monitor of
+ *           terminal sizes, and ends with the workload's exit code. For "run" and "exec" in the
+ *           foreground the command itself is the proxy; else it is forked off.
+ * Life:     its connection is its life line both ways: when the proxy is killed the monitor kills
+ *           the process; when the connection breaks before an exit code is known the proxy ends
+ *           with PROXY_EXIT_LOST.
+ * Order:    proxy_open -> (proxy_start) -> proxy_wait -> proxy_close; or proxy_fork, which does all
+ *           of that in a child.
  * Source:   runc's behaviour towards conmon, containerd-shim-runc-v2 and buildah; docs/runtime.md.
  */
 #ifndef ONGGI_SHIM_RUNTIME_PROXY_H
@@ -25,7 +28,7 @@
 #define PROXY_EXIT_LOST 137
 
 struct proxy_config {
-	const char *socket;  /* of the sandbox's monitor */
+	const char *socket; /* of the sandbox's monitor */
 	const char *id;
 	const char *exec_id; /* NULL: the container's first process */
 	const char *io_dir;  /* absolute folder for FIFOs; made if missing */
@@ -33,7 +36,8 @@ struct proxy_config {
 	const char *process; /* OCI process object; of an exec */
 	uint64_t create_timeout_ms;
 	bool terminal;
-	bool foreground;            /* the caller's own terminal instead of a pty; signals before the start end it */
+	/* The caller's own terminal instead of a pty; a signal before the process exists ends it. */
+	bool foreground;
 	bool start;                 /* proxy_fork: start the process as well */
 	const char *console_socket; /* with terminal and not foreground */
 	struct console_size size;   /* of the terminal; 0, 0: unknown */
@@ -43,13 +47,17 @@ struct proxy_config {
 struct proxy;
 
 /*
- * Enter the network namespace, make the FIFOs, have the monitor create (or register) the process, attach to it.
+ * Enter the network namespace, make the FIFOs, have the monitor create (or register) the process,
+ * attach to it.
  * Returns 0 or a negative errno with the reason; what was made here is undone then.
  */
 int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err *err);
 /* Start the process: always for an exec, for a container only by "run". */
 int proxy_start(struct proxy *p, struct err *err);
-/* Move bytes and pass signals until the process has ended and its output was delivered. Returns the exit code, 0 to 255. */
+/*
+ * Move bytes and pass signals until the process has ended and its output was delivered. Returns the
+ * exit code, 0 to 255.
+ */
 int proxy_wait(struct proxy *p);
 /* Have the monitor forget the process (an exec that ended, a container that "run" created). */
 int proxy_delete(struct proxy *p, struct err *err);
@@ -58,16 +66,18 @@ void proxy_close(struct proxy *p);
 DEFINE_CLEANUP(struct proxy *, proxy_close);
 
 /*
- * Do all of it in a child that stays: it reports through a pipe when the process is created (and started), then lives
- * until the workload ends. The child keeps nothing of its parent's but stdio and its environment.
+ * Do all of it in a child that stays: it reports through a pipe when the process is created (and
+ * started), then lives until the workload ends. The child keeps nothing of its parent's but stdio
+ * and its environment.
  *
- * Returns 0 with the child's pid, or a negative errno with the child's reason; the child has been reaped then.
+ * Returns 0 with the child's pid, or a negative errno with the child's reason; the child has been
+ * reaped then.
  */
 int proxy_fork(const struct proxy_config *config, pid_t *ret_pid, struct err *err);
 
 /*
- * Block the signals that a proxy passes on, so that none is lost, and none kills the command between the
- * launch of a sandbox and proxy_open.
+ * Block the signals that a proxy passes on, so that none is lost, and none kills the command
+ * between the launch of a sandbox and proxy_open.
  */
 void proxy_block_signals(void);
 

@@ -14,7 +14,8 @@ static struct json *annotations_json(char *const *pairs)
 	return j;
 }
 
-struct json *state_json(const struct container_record *r, enum container_status status, const char *owner)
+struct json *state_json(const struct container_record *r, enum container_status status,
+			const char *owner)
 {
 	_cleanup_json_ struct json *j = json_new_object();
 	pid_t pid = status == CONTAINER_STOPPED ? 0 : r->proxy.pid;

@@ -15,6 +15,7 @@
  * @owner   name of the state's owner, "" in the answer of "state"
  * Returns a new object, or NULL: no memory.
  */
-struct json *state_json(const struct container_record *r, enum container_status status, const char *owner);
+struct json *state_json(const struct container_record *r, enum container_status status,
+			const char *owner);
 
 #endif

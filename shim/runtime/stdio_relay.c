@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: descriptors 0, 1 and 2 are shared with the engine, so O_NONBLOCK on them would hit others. A
- * pipe or terminal is opened anew through /proc/self/fd, which gives a description of our own that may be
- * non-blocking; sockets have MSG_DONTWAIT; regular files never block. What cannot be opened anew (a pipe of
- * another user) is written in pieces of PIPE_BUF after poll has said that there is room.
+ * Theory of operation: descriptors 0, 1 and 2 are shared with the engine, so O_NONBLOCK on them
+ * would hit others. A pipe or terminal is opened anew through /proc/self/fd, which gives a
+ * description of our own that may be non-blocking; sockets have MSG_DONTWAIT; regular files never
+ * block. What cannot be opened anew (a pipe of another user) is written in pieces of PIPE_BUF after
+ * poll has said that there is room.
  *
- * A pump is a small state machine: either it holds bytes and waits for its sink, or it waits for its source. Sources that epoll
- * refuses (regular files, /dev/null) are always ready; then the sink, always a FIFO, paces the pump.
+ * A pump is a small state machine: either it holds bytes and waits for its sink, or it waits for
+ * its source. Sources that epoll refuses (regular files, /dev/null) are always ready; then the
+ * sink, always a FIFO, paces the pump.
  */
 #include "shim/runtime/stdio_relay.h"
 
@@ -95,7 +97,8 @@ static ssize_t end_read(const struct end *e, void *data, size_t len)
 	ssize_t n;
 
 	do
-		n = e->kind == END_SOCKET ? recv(e->fd, data, len, MSG_DONTWAIT) : read(e->fd, data, len);
+		n = e->kind == END_SOCKET ? recv(e->fd, data, len, MSG_DONTWAIT)
+					  : read(e->fd, data, len);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -107,7 +110,8 @@ static ssize_t end_write(const struct end *e, const void *data, size_t len)
 	if (e->kind == END_CAREFUL && len > PIPE_BUF)
 		len = PIPE_BUF;
 	do
-		n = e->kind == END_SOCKET ? send(e->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(e->fd, data, len);
+		n = e->kind == END_SOCKET ? send(e->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+					  : write(e->fd, data, len);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -125,11 +129,13 @@ static void on_report(void *userdata)
 {
 	struct stdio_relay *r = userdata;
 
-	if (!r->input_reported && !active(&r->pumps[STDIO_RELAY_IN]) && r->pumps[STDIO_RELAY_IN].buffer) {
+	if (!r->input_reported && !active(&r->pumps[STDIO_RELAY_IN]) &&
+	    r->pumps[STDIO_RELAY_IN].buffer) {
 		r->input_reported = true;
 		r->ops->input_ended(r->userdata);
 	}
-	if (!r->outputs_reported && !active(&r->pumps[STDIO_RELAY_OUT]) && !active(&r->pumps[STDIO_RELAY_ERR])) {
+	if (!r->outputs_reported && !active(&r->pumps[STDIO_RELAY_OUT]) &&
+	    !active(&r->pumps[STDIO_RELAY_ERR])) {
 		r->outputs_reported = true;
 		r->ops->outputs_ended(r->userdata);
 	}
@@ -143,7 +149,9 @@ static void pump_end(struct pump *p)
 	loop_timer_set(p->relay->report, 0);
 }
 
-/* Wait for @e; an end that epoll does not know is ready at once, and the other end wakes the pump. */
+/*
+ * Wait for @e; an end that epoll does not know is ready at once, and the other end wakes the pump.
+ */
 static int end_watch(struct pump *p, struct end *e, unsigned int events)
 {
 	int r;
@@ -249,7 +257,8 @@ static void on_ready(int fd, unsigned int events, void *userdata)
 
 /* ---- the relay ---- */
 
-int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, void *userdata, struct stdio_relay **ret)
+int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, void *userdata,
+		       struct stdio_relay **ret)
 {
 	struct stdio_relay *r = calloc(1, sizeof(*r));
 	int code;
@@ -260,7 +269,9 @@ int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, voi
 	r->ops = ops;
 	r->userdata = userdata;
 	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
-		r->pumps[i] = (struct pump){ .relay = r, .stream = i, .from.fd = -EBADF, .to.fd = -EBADF };
+		r->pumps[i] = (struct pump){
+			.relay = r, .stream = i, .from.fd = -EBADF, .to.fd = -EBADF
+		};
 	code = loop_add_timer(loop, 0, on_report, r, &r->report);
 	if (code < 0) {
 		free(r);
@@ -284,7 +295,8 @@ void stdio_relay_destroy(struct stdio_relay *r)
 	free(r);
 }
 
-int stdio_relay_add(struct stdio_relay *r, enum stdio_relay_stream stream, int engine_fd, int fifo_fd)
+int stdio_relay_add(struct stdio_relay *r, enum stdio_relay_stream stream, int engine_fd,
+		    int fifo_fd)
 {
 	struct pump *p = &r->pumps[stream];
 	bool input = stream == STDIO_RELAY_IN;
@@ -311,8 +323,9 @@ int stdio_relay_start(struct stdio_relay *r)
 		if (!p->buffer)
 			continue;
 		/*
-		 * The engine's end is tried at once: a pipe whose writers left before we opened it anew never reports their
-		 * leaving. A FIFO is only read when something was seen in it: before its writer comes it looks ended.
+		 * The engine's end is tried at once: a pipe whose writers left before we opened it
+		 * anew never reports their leaving. A FIFO is only read when something was seen in
+		 * it: before its writer comes it looks ended.
 		 */
 		if (i == STDIO_RELAY_IN && p->from.kind != END_CAREFUL)
 			pump_run(p);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stdio_relay.h - the bytes between a proxy's own stdin, stdout, stderr and the FIFOs of the monitor
+ * stdio_relay.h - the bytes between a proxy's own stdin, stdout, stderr and the FIFOs of the
+ * monitor
  *
- * Shape:    three pumps in the proxy's loop, each with one buffer of STDIO_RELAY_BUFFER_BYTES; no byte is read before the
- *           ones before it were taken.
- * Blocking: nothing here blocks the loop (signals must be forwarded while a reader is stuck), and O_NONBLOCK
- *           is never set on a description shared with the engine.
- * End:      an output ends when its FIFO has ended and its last byte was written, or when its reader is gone; then our
- *           copies of both descriptors are closed, because engines wait for that.
+ * Shape:    three pumps in the proxy's loop, each with one buffer of STDIO_RELAY_BUFFER_BYTES; no
+ *           byte is read before the ones before it were taken.
+ * Blocking: nothing here blocks the loop (signals must be forwarded while a reader is stuck), and
+ *           O_NONBLOCK is never set on a description shared with the engine.
+ * End:      an output ends when its FIFO has ended and its last byte was written, or when its
+ *           reader is gone; then our copies of both descriptors are closed, because engines wait
+ *           for that.
  */
 #ifndef ONGGI_SHIM_RUNTIME_STDIO_RELAY_H
 #define ONGGI_SHIM_RUNTIME_STDIO_RELAY_H
@@ -33,23 +35,26 @@ struct stdio_relay_ops {
 /*
  * @ops, @userdata  borrowed for the relay's life
  */
-int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, void *userdata, struct stdio_relay **ret);
+int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, void *userdata,
+		       struct stdio_relay **ret);
 /* Closes everything. No callback runs. */
 void stdio_relay_destroy(struct stdio_relay *r);
 DEFINE_CLEANUP(struct stdio_relay *, stdio_relay_destroy);
 
 /*
- * Give one stream its two descriptors, both taken over in every case: the engine's (blocking or not, of any kind) and the
- * FIFO's, which must be non-blocking. A stream that never gets any has ended. Before stdio_relay_start.
+ * Give one stream its two descriptors, both taken over in every case: the engine's (blocking or
+ * not, of any kind) and the FIFO's, which must be non-blocking. A stream that never gets any has
+ * ended. Before stdio_relay_start.
  */
-int stdio_relay_add(struct stdio_relay *r, enum stdio_relay_stream stream, int engine_fd, int fifo_fd);
+int stdio_relay_add(struct stdio_relay *r, enum stdio_relay_stream stream, int engine_fd,
+		    int fifo_fd);
 
 /* Begin to move bytes. Callbacks run from the loop only. */
 int stdio_relay_start(struct stdio_relay *r);
 
 /*
- * Whoever writes the outputs' FIFOs is finished: what is in them is all. Without this call a FIFO that
- * its writer never opened would not end.
+ * Whoever writes the outputs' FIFOs is finished: what is in them is all. Without this call a FIFO
+ * that its writer never opened would not end.
  */
 void stdio_relay_writer_gone(struct stdio_relay *r);
 

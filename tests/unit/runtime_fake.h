@@ -2,10 +2,11 @@
 /*
  * runtime_fake.h - onggi-runtime against a monitor whose "guest" is this machine
  *
- * The fake takes the place of sandbox_find_or_launch: a forked child serves Task and Sandbox over a real unix socket,
- * keeps real records on disk, opens the real FIFOs and runs process.args as a child of its own. So everything
- * on this side of the monitor's socket is the real thing: commands, proxy, stdio, signals, exit codes.
- * The command line runs in a child too, with descriptors of the test's choosing.
+ * The fake takes the place of sandbox_find_or_launch: a forked child serves Task and Sandbox over a
+ * real unix socket, keeps real records on disk, opens the real FIFOs and runs process.args as a
+ * child of its own. So everything on this side of the monitor's socket is the real thing: commands,
+ * proxy, stdio, signals, exit codes. The command line runs in a child too, with descriptors of the
+ * test's choosing.
  */
 #ifndef ONGGI_TESTS_RUNTIME_FAKE_H
 #define ONGGI_TESTS_RUNTIME_FAKE_H
@@ -80,7 +81,8 @@ static struct fake_process *fake_find(struct fake *f, const char *id, const char
 	for (size_t i = 0; i < FAKE_PROCESSES_MAX; i++) {
 		struct fake_process *p = &f->processes[i];
 
-		if (p->used && strcmp(p->id, id) == 0 && strcmp(p->exec_id, exec_id ? exec_id : "") == 0)
+		if (p->used && strcmp(p->id, id) == 0 &&
+		    strcmp(p->exec_id, exec_id ? exec_id : "") == 0)
 			return p;
 	}
 	return NULL;
@@ -135,12 +137,15 @@ static void fake_on_child(pid_t pid, int status, void *userdata)
 
 	loop_source_destroy(p->child);
 	p->child = NULL;
-	fake_end(fake_self, p, WIFSIGNALED(status) ? 128u + (uint32_t)WTERMSIG(status) : (uint32_t)WEXITSTATUS(status));
+	fake_end(fake_self, p,
+		 WIFSIGNALED(status) ? 128u + (uint32_t)WTERMSIG(status)
+				     : (uint32_t)WEXITSTATUS(status));
 }
 
 static int fake_open(const char *path, int flags)
 {
-	return path[0] ? open(path, flags | O_NONBLOCK | O_CLOEXEC) : open("/dev/null", O_RDWR | O_CLOEXEC);
+	return path[0] ? open(path, flags | O_NONBLOCK | O_CLOEXEC)
+		       : open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
 static bool fake_open_stdio(struct fake_process *p)
@@ -210,7 +215,8 @@ static char **fake_container_args(const char *bundle)
 	size_t len;
 
 	snprintf(path, sizeof(path), "%s/config.json", bundle);
-	if (io_read_file(AT_FDCWD, path, 1 << 20, &text, &len) < 0 || json_parse(text, len, &spec, NULL) < 0)
+	if (io_read_file(AT_FDCWD, path, 1 << 20, &text, &len) < 0 ||
+	    json_parse(text, len, &spec, NULL) < 0)
 		return NULL;
 	return fake_args(json_get(spec, "process"));
 }
@@ -218,7 +224,8 @@ static char **fake_container_args(const char *bundle)
 static void fake_create(struct ttrpc_call *call, const void *request, void *userdata)
 {
 	const Containerd__Task__V2__CreateTaskRequest *in = request;
-	Containerd__Task__V2__CreateTaskResponse out = CONTAINERD__TASK__V2__CREATE_TASK_RESPONSE__INIT;
+	Containerd__Task__V2__CreateTaskResponse out =
+		CONTAINERD__TASK__V2__CREATE_TASK_RESPONSE__INIT;
 	struct fake *f = userdata;
 	struct fake_process *p = fake_new(f, in->id, "");
 	struct container_record *record = calloc(1, sizeof(*record));
@@ -230,7 +237,8 @@ static void fake_create(struct ttrpc_call *call, const void *request, void *user
 	if (strcmp(p->argv[0], "/no-such-command") == 0 || !fake_open_stdio(p)) {
 		free(record);
 		fake_free(p);
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "exec: \"/no-such-command\": executable file not found in $PATH");
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"exec: \"/no-such-command\": executable file not found in $PATH");
 		return;
 	}
 	record->id = strdup(in->id);
@@ -273,7 +281,8 @@ static void fake_start(struct ttrpc_call *call, const void *request, void *userd
 	}
 	/* As the monitor: an exec's FIFOs are opened at its start. */
 	if (p->exec_id[0] && (strcmp(p->argv[0], "/no-such-command") == 0 || !fake_open_stdio(p))) {
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", p->argv[0]);
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"exec: \"%s\": executable file not found in $PATH", p->argv[0]);
 		return;
 	}
 	p->pid = fork();
@@ -373,12 +382,14 @@ static void fake_set_paused(struct ttrpc_call *call, const char *id, struct fake
 
 static void fake_pause(struct ttrpc_call *call, const void *request, void *userdata)
 {
-	fake_set_paused(call, ((const Containerd__Task__V2__PauseRequest *)request)->id, userdata, true);
+	fake_set_paused(call, ((const Containerd__Task__V2__PauseRequest *)request)->id, userdata,
+			true);
 }
 
 static void fake_resume(struct ttrpc_call *call, const void *request, void *userdata)
 {
-	fake_set_paused(call, ((const Containerd__Task__V2__ResumeRequest *)request)->id, userdata, false);
+	fake_set_paused(call, ((const Containerd__Task__V2__ResumeRequest *)request)->id, userdata,
+			false);
 }
 
 static void fake_close_io(struct ttrpc_call *call, const void *request, void *userdata)
@@ -458,8 +469,11 @@ static void fake_processes(struct ttrpc_call *call, const void *request, void *u
 	ttrpc_call_reply(call, &out.base);
 }
 
-#define FAKE_METHOD(name, request, response, handler)                                                   \
-	{ name, &containerd__task__v2__##request##__descriptor, &containerd__task__v2__##response##__descriptor, handler }
+#define FAKE_METHOD(name, request, response, handler)                            \
+	{                                                                        \
+		name, &containerd__task__v2__##request##__descriptor,            \
+			&containerd__task__v2__##response##__descriptor, handler \
+	}
 
 static const struct ttrpc_method fake_task[] = {
 	FAKE_METHOD("Create", create_task_request, create_task_response, fake_create),
@@ -475,7 +489,8 @@ static const struct ttrpc_method fake_task[] = {
 	FAKE_METHOD("Shutdown", shutdown_request, empty, fake_shutdown),
 };
 static const struct ttrpc_method fake_sandbox[] = {
-	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor, &onggi__sandbox__v1__empty__descriptor, fake_attach },
+	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor,
+	  &onggi__sandbox__v1__empty__descriptor, fake_attach },
 	{ "Processes", &onggi__sandbox__v1__processes_request__descriptor,
 	  &onggi__sandbox__v1__processes_response__descriptor, fake_processes },
 };
@@ -493,7 +508,8 @@ static _Noreturn void fake_main(const char *root, const char *id, int listener)
 	signal(SIGPIPE, SIG_IGN);
 	alarm(2 * FAKE_TIMEOUT_S);
 	snprintf(f.sandbox, sizeof(f.sandbox), "%s", id);
-	if (loop_create(&f.loop) < 0 || loop_add_timer(f.loop, 1u << 30, fake_quit, &f, &fake_quit_timer) < 0 ||
+	if (loop_create(&f.loop) < 0 ||
+	    loop_add_timer(f.loop, 1u << 30, fake_quit, &f, &fake_quit_timer) < 0 ||
 	    ttrpc_server_create(f.loop, services, ARRAY_SIZE(services), &f.server) < 0 ||
 	    ttrpc_server_listen(f.server, listener) < 0)
 		abort();
@@ -516,8 +532,9 @@ static int fake_listen(const char *path)
 }
 
 /* In the place of the real one. */
-int sandbox_find_or_launch(const char *state_root, const char *container_id, const struct oci_spec *spec,
-			   const struct config *config, struct sandbox_join *ret, struct err *err)
+int sandbox_find_or_launch(const char *state_root, const char *container_id,
+			   const struct oci_spec *spec, const struct config *config,
+			   struct sandbox_join *ret, struct err *err)
 {
 	struct sandbox_record record = { .id = (char *)container_id };
 	char dir[256], path[300];
@@ -542,7 +559,8 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id, con
 		fake_main(state_root, container_id, listener);
 	}
 	close(listener);
-	if (pid < 0 || process_id_of(pid, &record.monitor) < 0 || sandbox_record_save(rootfd, &record, NULL) < 0)
+	if (pid < 0 || process_id_of(pid, &record.monitor) < 0 ||
+	    sandbox_record_save(rootfd, &record, NULL) < 0)
 		abort();
 	close(rootfd);
 	/* A namespace of its own, as the real one makes. */
@@ -618,7 +636,8 @@ static inline void world_open(struct world *w)
 	snprintf(path, sizeof(path), "%s/bundle/rootfs", w->dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	/* Any files that exist: no guest is booted from them here. */
-	snprintf(text, sizeof(text), "{\"kernel\":\"/proc/self/exe\",\"initrd\":\"/proc/self/exe\"}");
+	snprintf(text, sizeof(text),
+		 "{\"kernel\":\"/proc/self/exe\",\"initrd\":\"/proc/self/exe\"}");
 	assert_int_equal(io_replace_file(AT_FDCWD, w->config, text, strlen(text), 0600), 0);
 	world_write_spec(w, false, "exit 0");
 }
@@ -637,7 +656,8 @@ struct stdio_fds {
 /* Start "onggi-runtime --root … ARGS" in a child. */
 static inline pid_t start_runtime(struct world *w, struct stdio_fds fds, const char *const *args)
 {
-	char *argv[64] = { (char *)"onggi-runtime", (char *)"--root", w->root, (char *)"--config", w->config };
+	char *argv[64] = { (char *)"onggi-runtime", (char *)"--root", w->root, (char *)"--config",
+			   w->config };
 	int null, n = 5;
 	pid_t pid;
 
@@ -690,10 +710,10 @@ static inline int run_args(struct world *w, const char *const *args)
 #define ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define runtime_code(w, ...) run_args((w), ARGS(__VA_ARGS__))
 
-#define assert_contains(text, part)                                                   \
-	do {                                                                          \
-		if (!strstr((text), (part)))                                          \
-			fail_msg("'%s' does not contain '%s'", (text), (part));       \
+#define assert_contains(text, part)                                             \
+	do {                                                                    \
+		if (!strstr((text), (part)))                                    \
+			fail_msg("'%s' does not contain '%s'", (text), (part)); \
 	} while (0)
 
 /* The pid in a pid file. */

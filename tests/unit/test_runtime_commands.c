@@ -28,7 +28,9 @@ static void life_of_a_container_from_create_to_delete(void **state)
 	world_open(&w);
 	snprintf(pid_file, sizeof(pid_file), "%s/pid", w.dir);
 	world_write_spec(&w, false, "sleep 100");
-	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "--pid-file", pid_file, "c"), 0);
+	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "--pid-file", pid_file,
+				      "c"),
+			 0);
 	pid = read_pid(pid_file);
 	assert_int_equal(kill(pid, 0), 0);
 
@@ -78,7 +80,8 @@ static void life_of_a_container_from_create_to_delete(void **state)
 
 static void commands_about_an_unknown_container_fail_with_does_not_exist(void **state)
 {
-	static const char *const names[] = { "state", "start", "kill", "delete", "ps", "pause", "resume" };
+	static const char *const names[] = { "state", "start", "kill",  "delete",
+					     "ps",    "pause", "resume" };
 	struct world w;
 
 	world_open(&w);
@@ -110,7 +113,9 @@ static void terminal_and_console_socket_must_come_together(void **state)
 	struct world w;
 
 	world_open(&w);
-	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "--console-socket", "/x", "c"), 1);
+	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "--console-socket", "/x",
+				      "c"),
+			 1);
 	assert_contains(last_err, "cannot use console socket if");
 	world_write_spec(&w, true, "exit 0");
 	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "c"), 1);
@@ -125,7 +130,9 @@ static void preserve_fds_are_refused_by_name(void **state)
 	struct world w;
 
 	world_open(&w);
-	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "--preserve-fds", "1", "c"), 1);
+	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "--preserve-fds", "1",
+				      "c"),
+			 1);
 	assert_contains(last_err, "--preserve-fds=1");
 	assert_int_equal(runtime_code(&w, "run", "--bundle", w.bundle, "--preserve-fds=0", "c"), 0);
 	reap_all();
@@ -140,7 +147,9 @@ static void failed_create_tells_engine_once_and_leaves_nothing(void **state)
 	world_open(&w);
 	world_write_spec(&w, false, "/no-such-command");
 	snprintf(log, sizeof(log), "%s/log.json", w.dir);
-	assert_int_equal(runtime_code(&w, "--log-format=json", "--log", log, "create", "-b", w.bundle, "c"), 1);
+	assert_int_equal(runtime_code(&w, "--log-format=json", "--log", log, "create", "-b",
+				      w.bundle, "c"),
+			 1);
 	assert_contains(last_err, "executable file not found in $PATH");
 	assert_only_error_line(log, "executable file not found in $PATH");
 	snprintf(path, sizeof(path), "%s/containers/c", w.root);
@@ -193,7 +202,9 @@ static void delete_force_kills_what_runs(void **state)
 	world_open(&w);
 	snprintf(pid_file, sizeof(pid_file), "%s/pid", w.dir);
 	world_write_spec(&w, false, "sleep 100");
-	assert_int_equal(runtime_code(&w, "run", "-d", "--bundle", w.bundle, "--pid-file", pid_file, "c"), 0);
+	assert_int_equal(runtime_code(&w, "run", "-d", "--bundle", w.bundle, "--pid-file", pid_file,
+				      "c"),
+			 0);
 	pid = read_pid(pid_file);
 	assert_int_equal(runtime_code(&w, "delete", "--force", "c"), 0);
 	assert_int_equal(wait_code(pid), 137);
@@ -233,7 +244,8 @@ static void exec_gives_output_code_and_runs_into_paused_only_when_told(void **st
 	assert_int_equal(runtime_code(&w, "pause", "c"), 0);
 	assert_int_equal(runtime_code(&w, "pause", "c"), 1);
 	assert_int_equal(runtime_code(&w, "exec", "c", "true"), 255);
-	assert_contains(last_err, "cannot exec in a paused container (use --ignore-paused to override)");
+	assert_contains(last_err,
+			"cannot exec in a paused container (use --ignore-paused to override)");
 	assert_int_equal(runtime_code(&w, "exec", "--ignore-paused", "c", "true"), 0);
 	assert_int_equal(runtime_code(&w, "resume", "c"), 0);
 	assert_int_equal(runtime_code(&w, "resume", "c"), 1);
@@ -247,7 +259,8 @@ static void exec_detached_from_file_leaves_process_with_its_code(void **state)
 {
 	struct world w;
 	char file[128], pid_file[128];
-	static const char process[] = "{\"args\":[\"/bin/sh\",\"-c\",\"exit 9\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}}";
+	static const char process[] =
+		"{\"args\":[\"/bin/sh\",\"-c\",\"exit 9\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}}";
 
 	world_open(&w);
 	snprintf(file, sizeof(file), "%s/process", w.dir);
@@ -255,7 +268,9 @@ static void exec_detached_from_file_leaves_process_with_its_code(void **state)
 	assert_int_equal(io_replace_file(AT_FDCWD, file, process, strlen(process), 0600), 0);
 	world_write_spec(&w, false, "sleep 100");
 	assert_int_equal(runtime_code(&w, "run", "-d", "--bundle", w.bundle, "c"), 0);
-	assert_int_equal(runtime_code(&w, "exec", "--process", file, "--detach", "--pid-file", pid_file, "c"), 0);
+	assert_int_equal(runtime_code(&w, "exec", "--process", file, "--detach", "--pid-file",
+				      pid_file, "c"),
+			 0);
 	assert_int_equal(wait_code(read_pid(pid_file)), 9);
 	assert_int_equal(runtime_code(&w, "delete", "-f", "c"), 0);
 	reap_all();
@@ -272,7 +287,9 @@ static void container_of_a_killed_monitor_is_stopped_and_deletable(void **state)
 	world_open(&w);
 	snprintf(pid_file, sizeof(pid_file), "%s/pid", w.dir);
 	world_write_spec(&w, false, "echo $$; exec sleep 100");
-	assert_int_equal(runtime_code(&w, "run", "-d", "--bundle", w.bundle, "--pid-file", pid_file, "c"), 0);
+	assert_int_equal(runtime_code(&w, "run", "-d", "--bundle", w.bundle, "--pid-file", pid_file,
+				      "c"),
+			 0);
 	rootfd = open(w.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(sandbox_record_load(rootfd, "c", &record, NULL), 0);
 	close(rootfd);
@@ -323,9 +340,10 @@ static void hooks_get_the_state_with_a_live_pid(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct json *list = NULL;
 
-		snprintf(hooks, sizeof(hooks),
-			 "[{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"cat > %s/hook-%s\"],\"env\":[\"PATH=/usr/bin:/bin\"]}]",
-			 w.dir, kinds[i]);
+		snprintf(
+			hooks, sizeof(hooks),
+			"[{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"cat > %s/hook-%s\"],\"env\":[\"PATH=/usr/bin:/bin\"]}]",
+			w.dir, kinds[i]);
 		assert_int_equal(json_parse(hooks, strlen(hooks), &list, NULL), 0);
 		json_set(all, kinds[i], list);
 	}
@@ -339,7 +357,9 @@ static void hooks_get_the_state_with_a_live_pid(void **state)
 
 		snprintf(out, sizeof(out), "%s/hook-%s", w.dir, kinds[i]);
 		assert_int_equal(io_read_file(AT_FDCWD, out, 4096, &got, NULL), 0);
-		assert_contains(got, i < 2 ? "\"status\":\"creating\"" : i == 2 ? "\"status\":\"running\"" : "\"status\":\"stopped\"");
+		assert_contains(got, i < 2    ? "\"status\":\"creating\""
+				     : i == 2 ? "\"status\":\"running\""
+					      : "\"status\":\"stopped\"");
 		assert_contains(got, "\"id\":\"c\"");
 		if (i < 3)
 			assert_null(strstr(got, "\"pid\":0,"));
@@ -407,7 +427,9 @@ static void usage_errors_have_runcs_words_and_codes(void **state)
 	assert_int_equal(runtime_code(&w, "--log-format", "xml", "list"), 1);
 	assert_contains(last_err, "invalid log-format");
 	assert_int_equal(runtime_code(&w, "--version"), 0);
-	assert_int_equal(strncmp(last_out, "onggi-runtime version ", strlen("onggi-runtime version ")), 0);
+	assert_int_equal(strncmp(last_out, "onggi-runtime version ",
+				 strlen("onggi-runtime version ")),
+			 0);
 	assert_contains(last_out, "\nspec: 1.");
 	world_close(&w);
 }

@@ -45,10 +45,11 @@ static void every_key_is_read(void **state)
 {
 	_cleanup_(config_free_p) struct config *c = NULL;
 
-	assert_int_equal(load("{\"accel\":\"tcg\",\"driver\":\"qemu\",\"vmm\":\"/v\",\"kernel\":\"/k\",\"initrd\":\"/i\","
-			      "\"file_server\":\"/f\",\"memory_mib\":512,\"vcpus\":2,\"boot_timeout_s\":5,\"debug\":true}",
-			      &c),
-			 0);
+	assert_int_equal(
+		load("{\"accel\":\"tcg\",\"driver\":\"qemu\",\"vmm\":\"/v\",\"kernel\":\"/k\",\"initrd\":\"/i\","
+		     "\"file_server\":\"/f\",\"memory_mib\":512,\"vcpus\":2,\"boot_timeout_s\":5,\"debug\":true}",
+		     &c),
+		0);
 	assert_string_equal(c->accel, "tcg");
 	assert_string_equal(c->vmm, "/v");
 	assert_string_equal(c->kernel, "/k");
@@ -121,7 +122,8 @@ static void missing_kernel_is_an_error_with_a_remedy(void **state)
 {
 	_cleanup_(config_free_p) struct config *c = NULL;
 
-	assert_int_equal(load("{\"kernel\":\"/nonexistent/k\",\"initrd\":\"/proc/self/exe\"}", &c), 0);
+	assert_int_equal(load("{\"kernel\":\"/nonexistent/k\",\"initrd\":\"/proc/self/exe\"}", &c),
+			 0);
 	assert_int_equal(config_check_guest(c, &error), -ENOENT);
 	assert_non_null(strstr(error.text, "make guest-kernel"));
 	/* Engines would take strerror's words for a missing command. */

@@ -43,7 +43,8 @@ static int parse(struct values *v, const char *const *argv)
 static void value_may_follow_or_be_joined_with_one_or_two_dashes(void **state)
 {
 	static const char *const forms[][3] = {
-		{ "--text", "x" }, { "--text=x" }, { "-text", "x" }, { "-text=x" }, { "-t", "x" }, { "-t=x" }, { "--t=x" },
+		{ "--text", "x" }, { "--text=x" }, { "-text", "x" }, { "-text=x" },
+		{ "-t", "x" },     { "-t=x" },     { "--t=x" },
 	};
 	struct values v;
 

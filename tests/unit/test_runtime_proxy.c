@@ -31,7 +31,8 @@ static size_t read_to_end(int fd)
 	last_out[0] = '\0';
 	while ((n = read(fd, buffer, sizeof(buffer))) > 0) {
 		if (total == 0) {
-			size_t keep = (size_t)n < sizeof(last_out) - 1 ? (size_t)n : sizeof(last_out) - 1;
+			size_t keep = (size_t)n < sizeof(last_out) - 1 ? (size_t)n
+								       : sizeof(last_out) - 1;
 
 			memcpy(last_out, buffer, keep);
 			last_out[keep] = '\0';
@@ -52,7 +53,10 @@ static pid_t run_detached(struct world *w, struct stdio_fds fds)
 	char pid_file[128];
 
 	pid_file_of(w, pid_file);
-	assert_int_equal(wait_code(start_runtime(w, fds, ARGS("run", "-d", "-b", w->bundle, "--pid-file", pid_file, "c"))), 0);
+	assert_int_equal(wait_code(start_runtime(w, fds,
+						 ARGS("run", "-d", "-b", w->bundle, "--pid-file",
+						      pid_file, "c"))),
+			 0);
 	return read_pid(pid_file);
 }
 
@@ -100,7 +104,9 @@ static void signals_to_the_proxy_reach_the_workload(void **state)
 	pid_t pid;
 
 	world_open(&w);
-	world_write_spec(&w, false, "trap 'echo usr1' USR1; trap 'echo term; exit 5' TERM; echo r; while :; do sleep .01; done");
+	world_write_spec(
+		&w, false,
+		"trap 'echo usr1' USR1; trap 'echo term; exit 5' TERM; echo r; while :; do sleep .01; done");
 	pid = run_detached(&w, (struct stdio_fds){ -1, out.write, -1 });
 	close(out.write);
 	assert_int_equal(read(out.read, &byte, 1), 1);
@@ -306,13 +312,17 @@ static void stdin_may_be_a_file_a_socket_or_nothing(void **state)
 	world_open(&w);
 	world_write_spec(&w, false, "test $(wc -c) = 100000");
 	assert_int_equal(ftruncate(file, 100000), 0);
-	assert_int_equal(wait_code(start_runtime(&w, (struct stdio_fds){ file, -1, -1 }, ARGS("run", "-b", w.bundle, "f"))), 0);
+	assert_int_equal(wait_code(start_runtime(&w, (struct stdio_fds){ file, -1, -1 },
+						 ARGS("run", "-b", w.bundle, "f"))),
+			 0);
 	close(file);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	world_write_spec(&w, false, "test $(wc -c) = 5");
 	assert_int_equal(io_write_all(pair[0], "12345", 5), 0);
 	close(pair[0]);
-	assert_int_equal(wait_code(start_runtime(&w, (struct stdio_fds){ pair[1], -1, -1 }, ARGS("run", "-b", w.bundle, "s"))), 0);
+	assert_int_equal(wait_code(start_runtime(&w, (struct stdio_fds){ pair[1], -1, -1 },
+						 ARGS("run", "-b", w.bundle, "s"))),
+			 0);
 	close(pair[1]);
 	world_write_spec(&w, false, "test $(wc -c) = 0");
 	assert_int_equal(runtime_code(&w, "run", "-b", w.bundle, "n"), 0);
@@ -374,7 +384,10 @@ static int receive_master(int listener)
 {
 	char name[4096], control[CMSG_SPACE(sizeof(int) * 4)];
 	struct iovec iov = { name, sizeof(name) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
 	struct cmsghdr *c;
 	int sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC), fd;
 	ssize_t n;
@@ -407,7 +420,8 @@ static void console_socket_gets_a_raw_terminal_whose_size_is_followed(void **sta
 	listener = listen_on(path);
 	world_write_spec(&w, true, "read x; echo got $x; exit 4");
 	pid = start_runtime(&w, (struct stdio_fds){ -1, -1, -1 },
-			    ARGS("create", "-b", w.bundle, "--pid-file", pid_file, "--console-socket", path, "c"));
+			    ARGS("create", "-b", w.bundle, "--pid-file", pid_file,
+				 "--console-socket", path, "c"));
 	master = receive_master(listener);
 	assert_int_equal(wait_code(pid), 0);
 	close(listener);
@@ -441,7 +455,8 @@ static void terminal_hung_up_by_the_engine_is_a_sighup(void **state)
 	listener = listen_on(path);
 	world_write_spec(&w, true, "exec sleep 100");
 	pid = start_runtime(&w, (struct stdio_fds){ -1, -1, -1 },
-			    ARGS("run", "-d", "-b", w.bundle, "--pid-file", pid_file, "--console-socket", path, "c"));
+			    ARGS("run", "-d", "-b", w.bundle, "--pid-file", pid_file,
+				 "--console-socket", path, "c"));
 	master = receive_master(listener);
 	close(listener);
 	assert_int_equal(wait_code(pid), 0);
@@ -458,8 +473,10 @@ static pid_t start_on_terminal(struct world *w, int slave)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		char *argv[] = { (char *)"x", (char *)"--root", w->root, (char *)"--config", w->config, (char *)"run",
-				 (char *)"-b", w->bundle, (char *)"c", NULL };
+		char *argv[] = {
+			(char *)"x",   (char *)"--root", w->root,   (char *)"--config", w->config,
+			(char *)"run", (char *)"-b",     w->bundle, (char *)"c",        NULL
+		};
 
 		alarm(FAKE_TIMEOUT_S);
 		setsid();

@@ -32,9 +32,11 @@ static void members_have_runcs_names_and_order(void **state)
 	_cleanup_json_ struct json *j = state_json(&record, CONTAINER_PAUSED, "root");
 	_cleanup_free_ char *text = json_text(j, false);
 
-	assert_string_equal(text, "{\"ociVersion\":\"1.0.2-dev\",\"id\":\"c\",\"pid\":77,\"status\":\"paused\",\"bundle\":\"/b\","
-				  "\"rootfs\":\"/b/rootfs\",\"created\":\"2026-01-02T03:04:05.000000006Z\","
-				  "\"annotations\":{\"b\":\"2\",\"a\\\"\\n\":\"1\"},\"owner\":\"root\"}");
+	assert_string_equal(
+		text,
+		"{\"ociVersion\":\"1.0.2-dev\",\"id\":\"c\",\"pid\":77,\"status\":\"paused\",\"bundle\":\"/b\","
+		"\"rootfs\":\"/b/rootfs\",\"created\":\"2026-01-02T03:04:05.000000006Z\","
+		"\"annotations\":{\"b\":\"2\",\"a\\\"\\n\":\"1\"},\"owner\":\"root\"}");
 }
 
 static void stopped_container_has_pid_0(void **state)

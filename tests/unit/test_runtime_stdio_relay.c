@@ -122,7 +122,8 @@ static void output_waits_for_a_slow_reader_and_loses_nothing(void **state)
 			ssize_t n = read(out.read, buffer, 1000);
 
 			for (ssize_t i = 0; i < n; i++)
-				assert_int_equal(buffer[i], (unsigned char)((got + (size_t)i) * 31));
+				assert_int_equal(buffer[i],
+						 (unsigned char)((got + (size_t)i) * 31));
 			got += (size_t)n;
 		}
 	}
@@ -137,7 +138,8 @@ static void output_waits_for_a_slow_reader_and_loses_nothing(void **state)
 
 static void outputs_end_only_when_both_have(void **state)
 {
-	struct ends out_fifo = make_fifo(true), err_fifo = make_fifo(true), out = make_pipe(), err = make_pipe();
+	struct ends out_fifo = make_fifo(true), err_fifo = make_fifo(true), out = make_pipe(),
+		    err = make_pipe();
 	struct rig rig;
 
 	rig_open(&rig);
@@ -273,7 +275,9 @@ static void full_device_ends_the_stream_instead_of_spinning(void **state)
 	struct rig rig;
 
 	rig_open(&rig);
-	assert_int_equal(stdio_relay_add(rig.relay, STDIO_RELAY_OUT, open("/dev/full", O_WRONLY | O_CLOEXEC), fifo.read), 0);
+	assert_int_equal(stdio_relay_add(rig.relay, STDIO_RELAY_OUT,
+					 open("/dev/full", O_WRONLY | O_CLOEXEC), fifo.read),
+			 0);
 	assert_int_equal(stdio_relay_start(rig.relay), 0);
 	assert_int_equal(io_write_all(fifo.write, "x", 1), 0);
 	while (!rig.outputs_ended)
