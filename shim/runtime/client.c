@@ -46,7 +46,7 @@ int client_connect(const char *socket, void (*gone)(void *userdata), void *userd
 	r = ttrpc_client_create(c->loop, fd, gone, userdata, &c->ttrpc);
 	if (r < 0)
 		return err_set_errno(err, r, "client of '%s'", socket);
-	TAKE_FD(fd);
+	fd = -EBADF; /* the client's now */
 	*ret = TAKE_PTR(c);
 	return 0;
 }
