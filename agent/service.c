@@ -512,6 +512,13 @@ static void on_read(const void *data, size_t len, bool eof, void *userdata)
 	ttrpc_call_reply(userdata, &response.base);
 }
 
+static int check_stream(uint32_t stream, struct err *err)
+{
+	if (stream != STDIO_OUT && stream != STDIO_ERR)
+		return err_set(err, -EINVAL, "field 'stream': %u is neither 1 nor 2", stream);
+	return 0;
+}
+
 static void handle_read_output(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Onggi__Agent__V1__ReadOutputRequest *request = message;
@@ -522,8 +529,8 @@ static void handle_read_output(struct ttrpc_call *call, const void *message, voi
 	int rc;
 
 	rc = find_process(s, request->container_id, request->exec_id, &c, &p, &err);
-	if (rc >= 0 && request->stream != STDIO_OUT && request->stream != STDIO_ERR)
-		rc = err_set(&err, -EINVAL, "field 'stream': %u is neither 1 nor 2", request->stream);
+	if (rc >= 0)
+		rc = check_stream(request->stream, &err);
 	if (rc >= 0) {
 		rc = stdio_read(process_stdio(p), (enum stdio_stream)request->stream, request->max_bytes,
 				on_read, call);
@@ -584,6 +591,23 @@ static void handle_close_input(struct ttrpc_call *call, const void *message, voi
 	answer(call, rc, &err);
 }
 
+static void handle_close_output(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Agent__V1__CloseOutputRequest *request = message;
+	struct service *s = userdata;
+	struct container *c = NULL;
+	struct process *p = NULL;
+	struct err err = ERR_INIT;
+	int rc;
+
+	rc = find_process(s, request->container_id, request->exec_id, &c, &p, &err);
+	if (rc >= 0)
+		rc = check_stream(request->stream, &err);
+	if (rc >= 0)
+		stdio_close_output(process_stdio(p), (enum stdio_stream)request->stream);
+	answer(call, rc, &err);
+}
+
 static void handle_resize_terminal(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Onggi__Agent__V1__ResizeTerminalRequest *request = message;
@@ -624,6 +648,7 @@ static const struct ttrpc_method service_methods[] = {
 	METHOD("ReadOutput", read_output_request, read_output_response, handle_read_output),
 	METHOD("WriteInput", write_input_request, write_input_response, handle_write_input),
 	METHOD("CloseInput", process_ref, empty, handle_close_input),
+	METHOD("CloseOutput", close_output_request, empty, handle_close_output),
 	METHOD("ResizeTerminal", resize_terminal_request, empty, handle_resize_terminal),
 	METHOD("PauseContainer", container_ref, empty, handle_pause_container),
 	METHOD("ResumeContainer", container_ref, empty, handle_resume_container),

@@ -180,6 +180,17 @@ int stdio_read(struct stdio *s, enum stdio_stream stream, size_t max, stdio_read
 	return rc < 0 ? rc : 0;
 }
 
+void stdio_close_output(struct stdio *s, enum stdio_stream stream)
+{
+	struct stream *st = stdio_stream(s, stream);
+
+	if (s->terminal)
+		return;
+	stream_close(st);
+	if (st->fn)
+		stream_answer(st, NULL, 0, true);
+}
+
 /* ---- input ---- */
 
 static void input_close(struct stdio *s)

@@ -261,6 +261,16 @@ static int write_input(const char *id, const char *exec_id, const char *data, si
 	return 0;
 }
 
+static int close_output(const char *id, const char *exec_id, uint32_t stream)
+{
+	Onggi__Agent__V1__CloseOutputRequest request = ONGGI__AGENT__V1__CLOSE_OUTPUT_REQUEST__INIT;
+
+	request.container_id = (char *)id;
+	request.exec_id = (char *)exec_id;
+	request.stream = stream;
+	return call("CloseOutput", &request.base, EMPTY, NULL);
+}
+
 static int resize(const char *id, const char *exec_id, uint32_t columns, uint32_t rows)
 {
 	Onggi__Agent__V1__ResizeTerminalRequest request = ONGGI__AGENT__V1__RESIZE_TERMINAL_REQUEST__INIT;
@@ -519,6 +529,27 @@ static void writing_to_a_closed_reader_is_refused(void **state)
 	remove_container("c");
 }
 
+static void writer_without_a_reader_gets_sigpipe(void **state)
+{
+	char buf[64];
+
+	run_container("c", ARGS("/bin/sleep", "1000"));
+	/* One that waits in the middle of a write, and one whose output nobody wanted from the start. */
+	run_exec("c", "x", ARGS("/bin/dd", "if=/dev/zero", "bs=65536"));
+	assert_call(add("c", "y", SH("trap '' PIPE; echo x 2> /dev/null; echo status $? >&2"), false));
+	assert_call(close_output("c", "y", 1));
+	assert_call(start("c", "y"));
+	expect_output("c", "y", 2, "status 1\n");
+	expect_end("c", "y", 0);
+	assert_call(close_output("c", "x", 1));
+	assert_call(close_output("c", "x", 1));
+	read_all("c", "x", 1, buf, sizeof(buf));
+	expect_end("c", "x", 128 + SIGPIPE);
+	assert_status(close_output("c", "x", 3), TTRPC_INVALID_ARGUMENT);
+	assert_status(close_output("c", "z", 1), TTRPC_NOT_FOUND);
+	remove_container("c");
+}
+
 static void terminal_has_a_name_and_a_size(void **state)
 {
 	char buf[4096];
@@ -730,6 +761,7 @@ static void __attribute__((unused)) memory_limit_is_reported_as_oom(void **state
 	cmocka_unit_test(input_reaches_the_program_and_can_be_closed),        \
 	cmocka_unit_test(input_of_any_size_goes_through),                     \
 	cmocka_unit_test(writing_to_a_closed_reader_is_refused),              \
+	cmocka_unit_test(writer_without_a_reader_gets_sigpipe),               \
 	cmocka_unit_test(terminal_has_a_name_and_a_size),                     \
 	cmocka_unit_test(exec_has_a_terminal_of_its_own),                     \
 	cmocka_unit_test(terminal_output_is_not_lost_at_the_end),             \

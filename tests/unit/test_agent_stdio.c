@@ -177,6 +177,45 @@ static void end_answers_reads_that_wait(void **state)
 	assert_int_equal(got.eofs, 2);
 }
 
+static void closed_output_breaks_the_writers_pipe(void **state)
+{
+	put(child.out, "never read");
+	stdio_close_output(s, STDIO_OUT);
+	assert_int_equal(write(child.out, "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	put(child.err, "e");
+	assert_int_equal(stdio_read(s, STDIO_OUT, 4, on_read, NULL), 0);
+	assert_int_equal(got.eofs, 1);
+	assert_int_equal(got.len, 0);
+	assert_int_equal(stdio_read(s, STDIO_ERR, 4, on_read, NULL), 0);
+	assert_int_equal(got.eofs, 1);
+	assert_memory_equal(got.data, "e", 1);
+}
+
+static void closing_output_ends_the_waiting_read(void **state)
+{
+	assert_int_equal(stdio_read(s, STDIO_ERR, 4, on_read, NULL), 0);
+	stdio_close_output(s, STDIO_OUT);
+	assert_int_equal(got.reads, 0);
+	stdio_close_output(s, STDIO_ERR);
+	assert_int_equal(got.reads, 1);
+	assert_int_equal(got.eofs, 1);
+	stdio_close_output(s, STDIO_ERR);
+	assert_int_equal(got.reads, 1);
+	stdio_ended(s);
+	assert_int_equal(got.reads, 1);
+}
+
+static void closing_output_leaves_a_terminal_as_it_is(void **state)
+{
+	stdio_close_output(s, STDIO_OUT);
+	put(child.terminal, "still here");
+	assert_int_equal(stdio_read(s, STDIO_OUT, 100, on_read, NULL), 0);
+	run_until(&got.reads, 1);
+	assert_int_equal(got.eofs, 0);
+	assert_int_equal(got.len, 10);
+}
+
 static void a_mebibyte_fits_before_anybody_reads(void **state)
 {
 	_cleanup_free_ char *data = calloc(1, STDIO_PIPE_BYTES);
@@ -351,6 +390,8 @@ int main(void)
 		PIPE_TEST(stream_ends_when_its_writers_close),
 		PIPE_TEST(ended_stream_is_drained_though_a_writer_is_left),
 		PIPE_TEST(end_answers_reads_that_wait),
+		PIPE_TEST(closed_output_breaks_the_writers_pipe),
+		PIPE_TEST(closing_output_ends_the_waiting_read),
 		PIPE_TEST(a_mebibyte_fits_before_anybody_reads),
 		PIPE_TEST(write_is_taken_at_once_while_there_is_room),
 		PIPE_TEST(full_pipe_makes_a_write_wait_for_its_reader),
@@ -361,6 +402,7 @@ int main(void)
 		TERMINAL_TEST(terminal_survives_being_closed_and_reopened),
 		TERMINAL_TEST(terminal_is_drained_to_its_last_byte),
 		TERMINAL_TEST(terminal_has_one_line_for_everything),
+		TERMINAL_TEST(closing_output_leaves_a_terminal_as_it_is),
 		TERMINAL_TEST(resize_is_for_terminals),
 		PIPE_TEST(pipes_have_no_size),
 	};
