@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input and broken surroundings: one clear error that names the thing, and nothing left behind."""
 import os
+import resource
 import stat
 
 from harness import check, check_equal, check_in, claim, snapshot, leaks
@@ -112,8 +113,9 @@ def file_server_exits(box):
 
 @claim("too little memory for QEMU is reported")
 def no_memory(box):
-    box.write_config(memory_mib=1 << 20)
-    result = box.run(["true"])
+    limit = 400 << 20
+    result = box.command("run", "-b", box.bundle(["true"]), "c1",
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
     check_equal(result.code, 1, f"exit code ({result!r})")
     check("memory" in result.errors.lower(), f"message: {result.errors}")
 
