@@ -340,13 +340,17 @@ def shared_namespaces(box):
     check_equal(box.ok("exec", "c2", "hostname").text, "together\n", "hostname in the second")
 
 
-@claim("containers of one CRI sandbox run in one VM")
+@claim("containers of one CRI sandbox run in one VM; a forged sandbox id alone leads nowhere")
 def cri_sandbox(box):
     notes = {"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "pod1"}
-    box.start(["sleep", "1000"], name="pod1", annotations=notes)
-    box.start(["sleep", "1000"], name="c2", annotations=dict(notes, **{
-        "io.kubernetes.cri.container-type": "container"}))
+    first = box.start(["sleep", "1000"], name="pod1", annotations=notes)
+    notes = dict(notes, **{"io.kubernetes.cri.container-type": "container"})
+    box.start(["sleep", "1000"], name="c2", annotations=notes, linux__namespaces=[
+        {"type": t} for t in ("pid", "ipc", "uts", "mount", "cgroup")] + [
+            {"type": "network", "path": f"/proc/{first}/ns/net"}])
     check_equal(len(os.listdir(os.path.join(box.root, "sandboxes"))), 1, "sandboxes")
+    box.create(["true"], name="c3", annotations=notes)
+    check_equal(len(os.listdir(os.path.join(box.root, "sandboxes"))), 2, "sandboxes after a forged id")
 
 
 @claim("list shows every container as a table, as JSON and by name")
