@@ -3,12 +3,15 @@
  * Theory of operation
  *
  * Three views of one folder <sandbox>/shared:
- *  - the monitor's own mount namespace (the launcher's): the plain folder. Mount points are made and removed here.
- *  - the share's namespace: a read-only bind mount of it on itself, a shared mount, on which the trees are attached.
- *  - the file server's namespace, a copy of the second that receives its mounts: what the guest sees.
- * Trees are cloned (open_tree) in the launcher's namespace, so that what an engine has mounted since the sandbox began
- * is there, made read-only while still detached, and attached (move_mount) in the second: there is no moment in which the
- * guest could write to a read-only one.
+ *  - the monitor's own mount namespace (the launcher's): the plain folder. Mount points are made
+ *    and removed here.
+ *  - the share's namespace: a read-only bind mount of it on itself, a shared mount, on which the
+ *    trees are attached.
+ *  - the file server's namespace, a copy of the second that receives its mounts: what the guest
+ *    sees.
+ * Trees are cloned (open_tree) in the launcher's namespace, so that what an engine has mounted
+ * since the sandbox began is there, made read-only while still detached, and attached (move_mount)
+ * in the second: there is no moment in which the guest could write to a read-only one.
  */
 #include "shim/hostshare.h"
 
@@ -23,9 +26,9 @@
 
 struct hostshare {
 	char *path;
-	int dirfd;       /* the sandbox's folder */
-	int plain_fd;    /* <shared> in the launcher's namespace */
-	int top_fd;      /* <shared> in the share's */
+	int dirfd;    /* the sandbox's folder */
+	int plain_fd; /* <shared> in the launcher's namespace */
+	int top_fd;   /* <shared> in the share's */
 	int launcher_ns, share_ns;
 };
 
@@ -78,7 +81,8 @@ int hostshare_create(int dirfd, const char *path, struct hostshare **ret, struct
 
 	if (!share)
 		return -ENOMEM;
-	share->dirfd = share->plain_fd = share->top_fd = share->launcher_ns = share->share_ns = -EBADF;
+	share->dirfd = share->plain_fd = share->top_fd = share->launcher_ns = share->share_ns =
+		-EBADF;
 	if (asprintf(&share->path, "%s/shared", path) < 0)
 		return share->path = NULL, -ENOMEM;
 	if (mkdirat(dirfd, "shared", 0700) < 0)
@@ -122,7 +126,8 @@ int hostshare_add_container(struct hostshare *share, const char *container_id, s
 	return 0;
 }
 
-static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *ret_directory, struct err *err)
+static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *ret_directory,
+		      struct err *err)
 {
 	unsigned int recursive = source->recursive ? AT_RECURSIVE : 0;
 	struct mount_attr attr = {
@@ -144,7 +149,8 @@ static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *
 	return 0;
 }
 
-static int make_mount_point(struct hostshare *share, const char *container_id, const char *name, bool directory)
+static int make_mount_point(struct hostshare *share, const char *container_id, const char *name,
+			    bool directory)
 {
 	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
 
@@ -168,19 +174,21 @@ static int attach_in_namespace(void *userdata)
 	const struct attach_args *args = userdata;
 	_cleanup_close_ int dir = -EBADF, target = -EBADF;
 
-	dir = path_open_beneath(args->share->top_fd, args->container_id, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	dir = path_open_beneath(args->share->top_fd, args->container_id,
+				O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (dir < 0)
 		return dir;
 	target = path_open_beneath(dir, args->name, O_PATH | O_NOFOLLOW, 0);
 	if (target < 0)
 		return target;
-	if (move_mount(args->tree_fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	if (move_mount(args->tree_fd, "", target, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return -errno;
 	return 0;
 }
 
-int hostshare_attach(struct hostshare *share, const char *container_id, const char *name, const struct hostshare_source *source,
-		 struct err *err)
+int hostshare_attach(struct hostshare *share, const char *container_id, const char *name,
+		     const struct hostshare_source *source, struct err *err)
 {
 	_cleanup_close_ int tree_fd = -EBADF;
 	bool directory;
@@ -192,9 +200,10 @@ int hostshare_attach(struct hostshare *share, const char *container_id, const ch
 	r = make_mount_point(share, container_id, name, directory);
 	if (r >= 0)
 		r = hostshare_run(share, attach_in_namespace,
-			      &(struct attach_args){ share, container_id, name, tree_fd });
+				  &(struct attach_args){ share, container_id, name, tree_fd });
 	if (r < 0)
-		return err_set_errno(err, r, "'%s': attach to the sandbox's shared folder", source->path);
+		return err_set_errno(err, r, "'%s': attach to the sandbox's shared folder",
+				     source->path);
 	return 0;
 }
 
@@ -210,7 +219,8 @@ static int detach_in_namespace(void *userdata)
 	const struct detach_args *args = userdata;
 	_cleanup_close_ int dir = -EBADF;
 
-	dir = path_open_beneath(args->share->top_fd, args->container_id, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	dir = path_open_beneath(args->share->top_fd, args->container_id,
+				O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (dir < 0)
 		return dir;
 	if (fchdir(dir) < 0)
@@ -238,7 +248,7 @@ static void detach_all(struct hostshare *share, const char *container_id)
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		hostshare_run(share, detach_in_namespace,
-			  &(struct detach_args){ share, container_id, entry->d_name });
+			      &(struct detach_args){ share, container_id, entry->d_name });
 	}
 }
 

@@ -2,11 +2,14 @@
 /*
  * hostshare.h - the folder of bind mounts through which a sandbox's guest sees rootfs and volumes
  *
- * Shape:    <shared>/<container>/rootfs and <shared>/<container>/m<index>, mounted in a mount namespace of its own that the
- *           monitor and its file server hold: the mounts vanish with them, by SIGKILL too.
- * Rule:     the guest must not be able to write where the host resolves a path. The top of the folder is a
- *           read-only mount; mount points are made through the host's own view of it, which is not served.
- * Process:  the sandbox monitor, which lives in the launcher's mount namespace and visits the other one.
+ * Shape:    <shared>/<container>/rootfs and <shared>/<container>/m<index>, mounted in a mount
+ *           namespace of its own that the monitor and its file server hold: the mounts vanish with
+ *           them, by SIGKILL too.
+ * Rule:     the guest must not be able to write where the host resolves a path. The top of the
+ *           folder is a read-only mount; mount points are made through the host's own view of it,
+ *           which is not served.
+ * Process:  the sandbox monitor, which lives in the launcher's mount namespace and visits the other
+ *           one.
  * Errors:   negative errno; the message names the source's path.
  */
 #ifndef ONGGI_SHIM_HOSTSHARE_H
@@ -32,22 +35,25 @@ DEFINE_CLEANUP(struct hostshare *, hostshare_destroy);
 /* Path of the folder to be served; the mounts are there for who runs inside of hostshare_run. */
 const char *hostshare_path(const struct hostshare *share);
 
-/* Run @fn in the mount namespace of the share, e.g. to fork the file server there. Returns its value. */
+/*
+ * Run @fn in the mount namespace of the share, e.g. to fork the file server there. Returns its
+ * value.
+ */
 int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg);
 
 struct hostshare_source {
 	const char *path;  /* in the launcher's mount namespace, links are followed */
-	bool recursive;    /* with what is mounted below */
-	bool readonly;     /* all of it, whatever the guest does */
-	bool slave;        /* mounts that appear below later are to appear in the guest */
+	bool recursive;	   /* with what is mounted below */
+	bool readonly;	   /* all of it, whatever the guest does */
+	bool slave;	   /* mounts that appear below later are to appear in the guest */
 	bool is_directory; /* must be one: -ENOTDIR */
 };
 
 /* Folder of a container. -EEXIST. */
 int hostshare_add_container(struct hostshare *share, const char *container_id, struct err *err);
 /* Make @source appear as <container>/<name>. */
-int hostshare_attach(struct hostshare *share, const char *container_id, const char *name, const struct hostshare_source *source,
-		 struct err *err);
+int hostshare_attach(struct hostshare *share, const char *container_id, const char *name,
+		     const struct hostshare_source *source, struct err *err);
 /* Unmount and remove all of a container. Unknown ones: no effect. */
 void hostshare_remove_container(struct hostshare *share, const char *container_id);
 

@@ -40,7 +40,8 @@ static void on_signal(const struct signalfd_siginfo *info, void *userdata)
 {
 	struct monitor *m = userdata;
 
-	sandbox_log(m->sandbox, LOG_LEVEL_INFO, "ended by signal %u of process %u", info->ssi_signo, info->ssi_pid);
+	sandbox_log(m->sandbox, LOG_LEVEL_INFO, "ended by signal %u of process %u", info->ssi_signo,
+		    info->ssi_pid);
 	loop_stop(m->loop);
 }
 
@@ -48,7 +49,8 @@ static int setup_process(const struct monitor_args *args, struct err *err)
 {
 	for (int fd = MONITOR_FD_LISTEN; fd < MONITOR_FD_END; fd++) {
 		if (fd_set_cloexec(fd, true) < 0)
-			return err_set(err, -EBADF, "the role '%s' is started by the other commands only",
+			return err_set(err, -EBADF,
+				       "the role '%s' is started by the other commands only",
 				       MONITOR_ROLE);
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -74,12 +76,14 @@ static int open_log(const struct monitor_args *args, struct err *err)
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set_errno(err, -errno, "log '%s'", path);
-	log_setup(fd, LOG_FORMAT_TEXT, args->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "monitor");
+	log_setup(fd, LOG_FORMAT_TEXT, args->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		  "monitor");
 	return 0;
 }
 
-static int start_sandbox(struct monitor *m, const struct monitor_args *args, const struct vm_driver *driver,
-			 const struct sandbox_files_ops *files, struct err *err)
+static int start_sandbox(struct monitor *m, const struct monitor_args *args,
+			 const struct vm_driver *driver, const struct sandbox_files_ops *files,
+			 struct err *err)
 {
 	struct sandbox_options options = {
 		.root = args->root,
@@ -94,7 +98,8 @@ static int start_sandbox(struct monitor *m, const struct monitor_args *args, con
 	struct stat st;
 
 	if (!options.driver)
-		return err_set(err, -EINVAL, "field 'driver': unknown value '%s'", args->config.driver);
+		return err_set(err, -EINVAL, "field 'driver': unknown value '%s'",
+			       args->config.driver);
 	if (fstat(MONITOR_FD_NETNS, &st) < 0)
 		return err_set_errno(err, -errno, "network namespace");
 	options.netns_dev = st.st_dev;
@@ -118,13 +123,14 @@ static int start_services(struct monitor *m, struct err *err)
 	return r < 0 ? err_set_errno(err, r, "services of the monitor") : 0;
 }
 
-static int start(struct monitor *m, int argc, char **argv, struct monitor_args *args, const struct vm_driver *driver,
-		 const struct sandbox_files_ops *files, struct err *err)
+static int start(struct monitor *m, int argc, char **argv, struct monitor_args *args,
+		 const struct vm_driver *driver, const struct sandbox_files_ops *files,
+		 struct err *err)
 {
 	int r;
 
-	if ((r = monitor_args_parse(argc, argv, args, err)) < 0 || (r = setup_process(args, err)) < 0 ||
-	    (r = open_log(args, err)) < 0)
+	if ((r = monitor_args_parse(argc, argv, args, err)) < 0 ||
+	    (r = setup_process(args, err)) < 0 || (r = open_log(args, err)) < 0)
 		return r;
 	r = loop_create(&m->loop);
 	if (r < 0)
@@ -144,7 +150,8 @@ static void stop(struct monitor *m)
 	loop_destroy(m->loop);
 }
 
-int monitor_run(int argc, char **argv, const struct vm_driver *driver, const struct sandbox_files_ops *files)
+int monitor_run(int argc, char **argv, const struct vm_driver *driver,
+		const struct sandbox_files_ops *files)
 {
 	struct monitor m = { 0 };
 	struct monitor_args args;

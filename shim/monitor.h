@@ -33,9 +33,10 @@ struct sandbox_join {
 void sandbox_join_finish(struct sandbox_join *j);
 
 /*
- * Find the running sandbox that @spec belongs to (same network namespace, same CRI sandbox id) or launch a new monitor, whose
- * id is @container_id. Under the root's lock. A network namespace without a path is made anew; none in the list (the host's)
- * is refused.
+ * Find the running sandbox that @spec belongs to (the same network namespace) or launch a new
+ * monitor, whose id is @container_id (with a suffix, if a sandbox of that id lives). Under the root's
+ * lock. A network namespace without a path is made anew; none in the list (the host's) is refused. CRI's
+ * annotation of the sandbox id only confirms: tenants write annotations too. -EPERM when it contradicts.
  *
  * @state_root  absolute path
  * Returns 0 with @ret filled (free with sandbox_join_finish); errnos with the reason, nothing left behind.

@@ -19,7 +19,10 @@ static const struct arg {
 	enum arg_kind kind;
 	size_t offset;
 } arg_table[] = {
-#define ARG(name, kind, member) { name, kind, offsetof(struct monitor_args, member) }
+#define ARG(name, kind, member)                                   \
+	{                                                         \
+		name, kind, offsetof(struct monitor_args, member) \
+	}
 	ARG("--root", ARG_STRING, root),
 	ARG("--id", ARG_STRING, id),
 	ARG("--cri-sandbox-id", ARG_STRING, cri_sandbox_id),
@@ -136,9 +139,11 @@ int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct e
 		if (parse_one(&args, argv[i]) < 0)
 			return err_set(err, -EINVAL, "argument '%s' is not understood", argv[i]);
 	}
-	if (!args.root || args.root[0] != '/' || !args.id || !args.config.accel || !args.config.driver ||
-	    args.vcpus == 0 || args.memory_mib == 0 || args.config.boot_timeout_ms == 0)
-		return err_set(err, -EINVAL, "the role '%s' is started by the other commands only", MONITOR_ROLE);
+	if (!args.root || args.root[0] != '/' || !args.id || !args.config.accel ||
+	    !args.config.driver || args.vcpus == 0 || args.memory_mib == 0 ||
+	    args.config.boot_timeout_ms == 0)
+		return err_set(err, -EINVAL, "the role '%s' is started by the other commands only",
+			       MONITOR_ROLE);
 	*ret = args;
 	return 0;
 }

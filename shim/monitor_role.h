@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * monitor_role.h - what launcher and monitor agree on: arguments, descriptors, and the word that it is ready
+ * monitor_role.h - what launcher and monitor agree on: arguments, descriptors, and the word that it
+ * is ready
  *
  * Process:  both sides of the fork in sandbox_launch.c.
  */
@@ -17,7 +18,9 @@
 /* Descriptors that the monitor is born with, beside stdio on /dev/null. */
 enum monitor_fd { MONITOR_FD_LISTEN = 3, MONITOR_FD_READY, MONITOR_FD_NETNS, MONITOR_FD_END };
 
-/* How long a launcher waits for the monitor; it has started the VMM by then, not booted the guest. */
+/*
+ * How long a launcher waits for the monitor; it has started the VMM by then, not booted the guest.
+ */
 #define MONITOR_READY_TIMEOUT_MS 20000
 
 struct monitor_args {
@@ -36,12 +39,18 @@ void monitor_argv_free(char **argv);
 /* @argv[0] is the program, @argv[1] the role. @ret borrows from @argv. -EINVAL with the reason. */
 int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct err *err);
 
-/* Tell the launcher: @code 0, or a negative errno with the reason. -EPIPE: it has given up. Closes @fd. */
+/*
+ * Tell the launcher: @code 0, or a negative errno with the reason. -EPIPE: it has given up. Closes
+ * @fd.
+ */
 int monitor_ready_send(int fd, int code, const char *text);
 /* The launcher's side: 0 ready; the monitor's errno and reason; -EPIPE it ended; -ETIMEDOUT. */
 int monitor_ready_wait(int fd, struct err *err);
 
-/* The role with a driver and file server of the caller's choice; NULL: those of the configuration. */
-int monitor_run(int argc, char **argv, const struct vm_driver *driver, const struct sandbox_files_ops *files);
+/*
+ * The role with a driver and file server of the caller's choice; NULL: those of the configuration.
+ */
+int monitor_run(int argc, char **argv, const struct vm_driver *driver,
+		const struct sandbox_files_ops *files);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * Two things must be over before a process counts as stopped: the agent has told its end, and its output has been delivered
- * (relay.h). They come in any order; advance() looks at both. While a start is being answered neither counts, so that
- * nobody hears of an end before the begin.
+ * Two things must be over before a process counts as stopped: the agent has told its end, and its
+ * output has been delivered (relay.h). They come in any order; advance() looks at both. While a
+ * start is being answered neither counts, so that nobody hears of an end before the begin.
  */
 #include "shim/proc.h"
 
@@ -24,7 +24,8 @@ static const struct relay_ops relay_ops;
 
 /* ---- life ---- */
 
-int proc_create(struct task *c, const struct proc_config *config, struct proc **ret, struct err *err)
+int proc_create(struct task *c, const struct proc_config *config, struct proc **ret,
+		struct err *err)
 {
 	_cleanup_(proc_unref_p) struct proc *p = calloc(1, sizeof(*p));
 	int r;
@@ -77,7 +78,10 @@ bool proc_is_init(const struct proc *p)
 
 pid_t proc_host_pid(const struct proc *p)
 {
-	/* The monitor lives in the sandbox's network namespace, which is what engines look for behind this pid. */
+	/*
+	 * The monitor lives in the sandbox's network namespace, which is what engines look for
+	 * behind this pid.
+	 */
 	return p->host_pid > 0 ? p->host_pid : getpid();
 }
 
@@ -197,7 +201,8 @@ void proc_end_now(struct proc *p, uint32_t exit_status)
 	proc_unref(p);
 }
 
-static void wait_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void wait_answered(enum ttrpc_code code, const char *message, const void *response,
+			  void *userdata)
 {
 	const Onggi__Agent__V1__WaitProcessResponse *answer = response;
 	struct proc_call *call = userdata;
@@ -208,9 +213,11 @@ static void wait_answered(enum ttrpc_code code, const char *message, const void 
 		agent_text(text, sizeof(text), message);
 		/* The end of something that was deleted meanwhile may be unknown. */
 		if (!agent_code_is_loss(code) && !p->removed && p->state != PROC_STOPPED)
-			sandbox_give_up(sandbox_of(p), "the agent cannot tell a process's end: %s", text);
+			sandbox_give_up(sandbox_of(p), "the agent cannot tell a process's end: %s",
+					text);
 	} else if (answer->exit_status > PROC_STATUS_MAX) {
-		sandbox_give_up(sandbox_of(p), "the agent tells an impossible exit status %u", answer->exit_status);
+		sandbox_give_up(sandbox_of(p), "the agent tells an impossible exit status %u",
+				answer->exit_status);
 	} else {
 		set_ended(p, answer->exit_status);
 		advance(p);
@@ -227,13 +234,14 @@ static void wait_for_end(struct proc *p)
 		sandbox_give_up(sandbox_of(p), "out of memory");
 		return;
 	}
-	agent_call(sandbox_of(p), "WaitProcess", &ref.base, &onggi__agent__v1__wait_process_response__descriptor, 0,
-		   wait_answered, call);
+	agent_call(sandbox_of(p), "WaitProcess", &ref.base,
+		   &onggi__agent__v1__wait_process_response__descriptor, 0, wait_answered, call);
 }
 
 /* ---- its bytes ---- */
 
-static void read_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void read_answered(enum ttrpc_code code, const char *message, const void *response,
+			  void *userdata)
 {
 	const Onggi__Agent__V1__ReadOutputResponse *answer = response;
 	struct proc_call *call = userdata;
@@ -241,7 +249,8 @@ static void read_answered(enum ttrpc_code code, const char *message, const void 
 	int r;
 
 	if (code == TTRPC_OK)
-		r = relay_output(p->io, call->stream, answer->data.data, answer->data.len, answer->eof);
+		r = relay_output(p->io, call->stream, answer->data.data, answer->data.len,
+				 answer->eof);
 	else
 		r = relay_output(p->io, call->stream, NULL, 0, true);
 	if (r == -EPROTO)
@@ -266,16 +275,18 @@ static void agent_read(enum relay_stream stream, uint32_t max, void *userdata)
 	request.exec_id = p->exec_id;
 	request.stream = stream == RELAY_STDERR ? 2 : 1;
 	request.max_bytes = max;
-	agent_call(sandbox_of(p), "ReadOutput", &request.base, &onggi__agent__v1__read_output_response__descriptor, 0,
-		   read_answered, call);
+	agent_call(sandbox_of(p), "ReadOutput", &request.base,
+		   &onggi__agent__v1__read_output_response__descriptor, 0, read_answered, call);
 }
 
-static void write_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void write_answered(enum ttrpc_code code, const char *message, const void *response,
+			   void *userdata)
 {
 	const Onggi__Agent__V1__WriteInputResponse *answer = response;
 	struct proc_call *call = userdata;
 
-	if (relay_input_taken(call->p->io, code == TTRPC_OK ? answer->written : 0, code != TTRPC_OK) < 0)
+	if (relay_input_taken(call->p->io, code == TTRPC_OK ? answer->written : 0,
+			      code != TTRPC_OK) < 0)
 		sandbox_give_up(sandbox_of(call->p), "the agent took input that it was not given");
 	call_free(call);
 }
@@ -293,11 +304,12 @@ static void agent_write(const void *data, size_t len, void *userdata)
 	request.container_id = p->container->record->id;
 	request.exec_id = p->exec_id;
 	request.data = (ProtobufCBinaryData){ .data = (uint8_t *)(uintptr_t)data, .len = len };
-	agent_call(sandbox_of(p), "WriteInput", &request.base, &onggi__agent__v1__write_input_response__descriptor, 0,
-		   write_answered, call);
+	agent_call(sandbox_of(p), "WriteInput", &request.base,
+		   &onggi__agent__v1__write_input_response__descriptor, 0, write_answered, call);
 }
 
-static void nothing_to_do(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void nothing_to_do(enum ttrpc_code code, const char *message, const void *response,
+			  void *userdata)
 {
 }
 
@@ -350,13 +362,15 @@ static uint32_t exit_status_of_failure(enum ttrpc_code code)
 	return code == TTRPC_PERMISSION_DENIED ? EXIT_NOT_PERMITTED : EXIT_NOT_STARTED;
 }
 
-static void start_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void start_answered(enum ttrpc_code code, const char *message, const void *response,
+			   void *userdata)
 {
 	struct proc_call *call = userdata;
 	struct proc *p = call->p;
 
 	if (p->state != PROC_STARTING) {
-		call_done(call, TTRPC_UNAVAILABLE, "the process was ended while it was being started");
+		call_done(call, TTRPC_UNAVAILABLE,
+			  "the process was ended while it was being started");
 	} else if (code == TTRPC_OK) {
 		p->state = PROC_RUNNING;
 		task_proc_running(p);
@@ -366,7 +380,10 @@ static void start_answered(enum ttrpc_code code, const char *message, const void
 			wait_for_end(p);
 		advance(p);
 	} else {
-		/* An init that could not run has ended: the agent tells so in answer to WaitProcess. */
+		/*
+		 * An init that could not run has ended: the agent tells so in answer to
+		 * WaitProcess.
+		 */
 		p->state = PROC_CREATED;
 		call_done(call, code, message);
 		if (proc_is_init(p))
@@ -402,7 +419,8 @@ void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 	struct proc_call *call;
 
 	if (reason) {
-		snprintf(text, sizeof(text), "cannot start %s: %s", proc_name(p, name, sizeof(name)), reason);
+		snprintf(text, sizeof(text), "cannot start %s: %s",
+			 proc_name(p, name, sizeof(name)), reason);
 		done(TTRPC_FAILED_PRECONDITION, text, userdata);
 		return;
 	}
@@ -412,8 +430,9 @@ void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 		return;
 	}
 	p->state = PROC_STARTING;
-	agent_call(sandbox_of(p), "StartProcess", &ref.base, &onggi__agent__v1__start_process_response__descriptor,
-		   AGENT_START_TIMEOUT_MS, start_answered, call);
+	agent_call(sandbox_of(p), "StartProcess", &ref.base,
+		   &onggi__agent__v1__start_process_response__descriptor, AGENT_START_TIMEOUT_MS,
+		   start_answered, call);
 }
 
 /* The words that engines look for in the message of a kill that came too late. */
@@ -422,7 +441,8 @@ static const char *words_for_gone(const struct proc *p)
 	return proc_is_init(p) ? "container not running" : "process already finished";
 }
 
-static void signal_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void signal_answered(enum ttrpc_code code, const char *message, const void *response,
+			    void *userdata)
 {
 	struct proc_call *call = userdata;
 
@@ -434,9 +454,11 @@ static void signal_answered(enum ttrpc_code code, const char *message, const voi
 	call_free(call);
 }
 
-static void send_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn done, void *userdata)
+static void send_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn done,
+			void *userdata)
 {
-	Onggi__Agent__V1__SignalProcessRequest request = ONGGI__AGENT__V1__SIGNAL_PROCESS_REQUEST__INIT;
+	Onggi__Agent__V1__SignalProcessRequest request =
+		ONGGI__AGENT__V1__SIGNAL_PROCESS_REQUEST__INIT;
 	struct proc_call *call = call_create(p, done, userdata);
 
 	if (!call) {
@@ -449,8 +471,9 @@ static void send_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn 
 	request.exec_id = p->exec_id;
 	request.signal = signal;
 	request.all = all;
-	agent_call(sandbox_of(p), "SignalProcess", &request.base, &onggi__agent__v1__empty__descriptor,
-		   AGENT_SIGNAL_TIMEOUT_MS, signal_answered, call);
+	agent_call(sandbox_of(p), "SignalProcess", &request.base,
+		   &onggi__agent__v1__empty__descriptor, AGENT_SIGNAL_TIMEOUT_MS, signal_answered,
+		   call);
 }
 
 void proc_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn done, void *userdata)
@@ -478,7 +501,8 @@ void proc_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn done, v
 		done(code, text, userdata);
 }
 
-static void resize_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void resize_answered(enum ttrpc_code code, const char *message, const void *response,
+			    void *userdata)
 {
 	call_done(userdata, code, message);
 	call_free(userdata);
@@ -486,7 +510,8 @@ static void resize_answered(enum ttrpc_code code, const char *message, const voi
 
 void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn done, void *userdata)
 {
-	Onggi__Agent__V1__ResizeTerminalRequest request = ONGGI__AGENT__V1__RESIZE_TERMINAL_REQUEST__INIT;
+	Onggi__Agent__V1__ResizeTerminalRequest request =
+		ONGGI__AGENT__V1__RESIZE_TERMINAL_REQUEST__INIT;
 	struct proc_call *call;
 
 	if (!p->terminal) {
@@ -494,8 +519,8 @@ void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn d
 		return;
 	}
 	if (p->ended || p->state == PROC_CREATING || columns > UINT16_MAX || rows > UINT16_MAX) {
-		done(TTRPC_FAILED_PRECONDITION, "the process's terminal cannot be resized now, or not to that size",
-		     userdata);
+		done(TTRPC_FAILED_PRECONDITION,
+		     "the process's terminal cannot be resized now, or not to that size", userdata);
 		return;
 	}
 	call = call_create(p, done, userdata);
@@ -507,8 +532,9 @@ void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn d
 	request.exec_id = p->exec_id;
 	request.columns = columns;
 	request.rows = rows;
-	agent_call(sandbox_of(p), "ResizeTerminal", &request.base, &onggi__agent__v1__empty__descriptor,
-		   AGENT_QUERY_TIMEOUT_MS, resize_answered, call);
+	agent_call(sandbox_of(p), "ResizeTerminal", &request.base,
+		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, resize_answered,
+		   call);
 }
 
 /* Whoever asked over a connection that is gone would be kept until the process's end. */
@@ -550,7 +576,8 @@ void proc_proxy_gone(struct proc *p)
 		return;
 	proc_ref(p);
 	p->orphan = true;
-	sandbox_log(sandbox_of(p), LOG_LEVEL_INFO, "who stood for a process of container '%s' has ended: kill it",
+	sandbox_log(sandbox_of(p), LOG_LEVEL_INFO,
+		    "who stood for a process of container '%s' has ended: kill it",
 		    p->container->record->id);
 	/* Its reader was the same process. */
 	relay_abandon(p->io);

@@ -2,11 +2,11 @@
 /*
  * proc.h - the life of one process of a container: its init, or an exec
  *
- * Shape:    created -> running -> ended (the agent said so) -> stopped (its output is delivered; waiters are answered).
- *           Reference counted: calls to the agent in flight hold one.
+ * Shape:    created -> running -> ended (the agent said so) -> stopped (its output is delivered;
+ *           waiters are answered). Reference counted: calls to the agent in flight hold one.
  * Process:  the sandbox monitor; loop thread only.
- * Done:     every operation ends with exactly one call of its done function, perhaps at once, with a code
- *           of enum ttrpc_code and a message.
+ * Done:     every operation ends with exactly one call of its done function, perhaps at once, with
+ *           a code of enum ttrpc_code and a message.
  */
 #ifndef ONGGI_SHIM_PROC_H
 #define ONGGI_SHIM_PROC_H
@@ -50,16 +50,16 @@ struct proc_waiter {
 struct proc {
 	unsigned int refs;
 	struct task *container; /* holds a reference */
-	struct proc *next;        /* execs of the container */
-	char *exec_id;               /* "": init */
+	struct proc *next;	/* execs of the container */
+	char *exec_id;		/* "": init */
 	enum proc_state state;
-	bool ended;                  /* the agent has told its status; output may be under way */
-	bool removed;                /* forgotten by its container */
-	bool orphan;                 /* who stood for it on the host is gone: nobody will ask for it again */
+	bool ended;   /* the agent has told its status; output may be under way */
+	bool removed; /* forgotten by its container */
+	bool orphan;  /* who stood for it on the host is gone: nobody will ask for it again */
 	uint32_t exit_status;
 	struct timespec exited_at;
-	pid_t host_pid;              /* of the process that stands for it on the host; 0: none has attached */
-	const void *conn;            /* over which that one attached; compared only */
+	pid_t host_pid;	  /* of the process that stands for it on the host; 0: none has attached */
+	const void *conn; /* over which that one attached; compared only */
 	bool terminal;
 	char *paths[RELAY_STREAMS];
 	struct relay *io;
@@ -73,7 +73,8 @@ struct proc_config {
 };
 
 /* A process with its FIFOs open; the agent knows nothing of it yet. Errors as of relay_create. */
-int proc_create(struct task *c, const struct proc_config *config, struct proc **ret, struct err *err);
+int proc_create(struct task *c, const struct proc_config *config, struct proc **ret,
+		struct err *err);
 struct proc *proc_ref(struct proc *p);
 void proc_unref(struct proc *p);
 DEFINE_CLEANUP(struct proc *, proc_unref);
@@ -89,15 +90,19 @@ const char *proc_name(const struct proc *p, char *buf, size_t size);
 void proc_set_created(struct proc *p);
 void proc_start(struct proc *p, proc_done_fn done, void *userdata);
 /*
- * @all: every process of the container. @done may be NULL. A guest that does not carry out SIGKILL is given up; for a process that has
- * ended but whose output is stuck, SIGKILL gives up the output.
+ * @all: every process of the container. @done may be NULL. A guest that does not carry out SIGKILL
+ * is given up; for a process that has ended but whose output is stuck, SIGKILL gives up the output.
  */
 void proc_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn done, void *userdata);
-void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn done, void *userdata);
+void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn done,
+		 void *userdata);
 /* Have @w->fn called when it is stopped, at once if it is. -ENOMEM. */
 int proc_wait(struct proc *p, const struct proc_waiter *w);
 
-/* It is over, whatever the agent thinks: record, close stdio, answer the waiters. No effect on a stopped one. */
+/*
+ * It is over, whatever the agent thinks: record, close stdio, answer the waiters. No effect on a
+ * stopped one.
+ */
 void proc_end_now(struct proc *p, uint32_t exit_status);
 
 /* Who stood for it on the host has ended before it: kill it. */

@@ -2,14 +2,16 @@
 /*
  * Theory of operation
  *
- * Output. A FIFO is opened twice: the writing end is what we fill; a reading end of our own keeps it alive while the engine's
- * reader comes and goes. Bytes wait in one buffer; the guest is asked for more when less than the low-water mark
- * is left in it. At the end of the process our reading end is closed: from then on the kernel tells whether there is a
- * reader (POLLERR, EPIPE). If there is one, however slow, we wait for it; if not, it has RELAY_READER_RETURN_MS to come
- * back. A stream is done when it has ended in the guest and the FIFO holds (and its reader can get) the last byte.
+ * Output. A FIFO is opened twice: the writing end is what we fill; a reading end of our own keeps
+ * it alive while the engine's reader comes and goes. Bytes wait in one buffer; the guest is asked
+ * for more when less than the low-water mark is left in it. At the end of the process our reading
+ * end is closed: from then on the kernel tells whether there is a reader (POLLERR, EPIPE). If there
+ * is one, however slow, we wait for it; if not, it has RELAY_READER_RETURN_MS to come back. A
+ * stream is done when it has ended in the guest and the FIFO holds (and its reader can get) the
+ * last byte.
  *
- * Input. Our own writing end keeps the FIFO from ending between two writers; relay_close_input closes it, so that the end
- * of file comes after the last byte in the FIFO.
+ * Input. Our own writing end keeps the FIFO from ending between two writers; relay_close_input
+ * closes it, so that the end of file comes after the last byte in the FIFO.
  */
 #include "shim/relay.h"
 
@@ -24,12 +26,12 @@
 struct output {
 	struct relay *io;
 	enum relay_stream stream;
-	int fd;              /* writing end, -EBADF: none or done */
-	int keep_fd;         /* reading end of our own */
+	int fd;	     /* writing end, -EBADF: none or done */
+	int keep_fd; /* reading end of our own */
 	struct loop_source *source, *timer;
-	char *data;          /* bytes at offset … offset + len are still to be written */
+	char *data; /* bytes at offset … offset + len are still to be written */
 	size_t offset, len;
-	uint32_t asked;      /* size of the request in flight, 0: none */
+	uint32_t asked; /* size of the request in flight, 0: none */
 	bool eof, done, vanished;
 };
 
@@ -59,7 +61,8 @@ static int fifo_path(const char *uri, const char **ret, struct err *err)
 	if (!strncmp(uri, "fifo://", 7))
 		uri += 7;
 	else if (scheme)
-		return err_set(err, -EOPNOTSUPP, "'%s': stdio of scheme '%.*s' is not supported, only FIFOs are", uri,
+		return err_set(err, -EOPNOTSUPP,
+			       "'%s': stdio of scheme '%.*s' is not supported, only FIFOs are", uri,
 			       (int)(scheme - uri), uri);
 	if (uri[0] != '/')
 		return err_set(err, -EINVAL, "'%s': path of a FIFO must be absolute", uri);
@@ -84,8 +87,8 @@ static int open_fifo(const char *path, int flags, int *ret, struct err *err)
 }
 
 /*
- * Both ends, the reading one first: opening the writing end without waiting needs a reader. Both are opened through one
- * descriptor of the FIFO itself, so that they are surely the same.
+ * Both ends, the reading one first: opening the writing end without waiting needs a reader. Both
+ * are opened through one descriptor of the FIFO itself, so that they are surely the same.
  */
 static int open_both_ends(const char *uri, int *ret_read, int *ret_write, struct err *err)
 {
@@ -145,8 +148,8 @@ static int open_streams(struct relay *io, const struct relay_config *config, str
 	return loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
 }
 
-int relay_create(struct loop *loop, const struct relay_config *config, const struct relay_ops *ops, void *userdata,
-		 struct relay **ret, struct err *err)
+int relay_create(struct loop *loop, const struct relay_config *config, const struct relay_ops *ops,
+		 void *userdata, struct relay **ret, struct err *err)
 {
 	_cleanup_(relay_destroy_p) struct relay *io = calloc(1, sizeof(*io));
 	int r;
@@ -227,8 +230,8 @@ static bool has_reader(const struct output *out)
 }
 
 /*
- * Nobody reads and bytes are left: keep them for a while in case a reader returns (an engine that restarts). Our own
- * reading end is what preserves them.
+ * Nobody reads and bytes are left: keep them for a while in case a reader returns (an engine that
+ * restarts). Our own reading end is what preserves them.
  */
 static void reader_vanished(struct output *out)
 {
@@ -246,7 +249,8 @@ static void reader_vanished(struct output *out)
 		return;
 	}
 	destroy_source(&out->timer);
-	if (loop_add_timer(out->io->loop, RELAY_READER_RETURN_MS, reader_stayed_away, out, &out->timer) < 0) {
+	if (loop_add_timer(out->io->loop, RELAY_READER_RETURN_MS, reader_stayed_away, out,
+			   &out->timer) < 0) {
 		output_done(out);
 		return;
 	}
@@ -306,8 +310,8 @@ static void output_silent(void *userdata)
 }
 
 /*
- * The process has ended but something else in the guest may hold its output open. Silence, while the reader is
- * ready for more, is taken for the end.
+ * The process has ended but something else in the guest may hold its output open. Silence, while
+ * the reader is ready for more, is taken for the end.
  */
 static void watch_silence(struct output *out)
 {
@@ -319,7 +323,8 @@ static void watch_silence(struct output *out)
 			loop_timer_disarm(out->timer);
 	} else if (out->timer) {
 		loop_timer_set(out->timer, RELAY_SILENCE_MS);
-	} else if (loop_add_timer(out->io->loop, RELAY_SILENCE_MS, output_silent, out, &out->timer) < 0) {
+	} else if (loop_add_timer(out->io->loop, RELAY_SILENCE_MS, output_silent, out,
+				  &out->timer) < 0) {
 		out->eof = true;
 	}
 }

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay.h - the bytes between one guest process and the FIFOs that its engine (or proxy) reads and writes
+ * relay.h - the bytes between one guest process and the FIFOs that its engine (or proxy) reads and
+ * writes
  *
- * Shape:    output is pulled: the guest is asked for bytes only when the FIFO has taken the ones before, so that a
- *           stuck reader holds up nothing but its own process. Input is pushed, one message in flight.
- * Peer:     guest: answers longer than asked are refused. Reader: may be slow for ever, may vanish, may come back.
+ * Shape:    output is pulled: the guest is asked for bytes only when the FIFO has taken the ones
+ *           before, so that a stuck reader holds up nothing but its own process. Input is pushed,
+ *           one message in flight.
+ * Peer:     guest: answers longer than asked are refused. Reader: may be slow for ever, may vanish,
+ *           may come back.
  * Limits:   per output RELAY_CHUNK_BYTES + RELAY_LOW_WATER_BYTES, per input RELAY_INPUT_BYTES.
  * Process:  the sandbox monitor; loop thread only.
- * Order:    relay_create -> relay_start -> (relay_output, relay_input_taken) … -> relay_process_ended -> drained.
- * Source:   containerd's FIFO conventions: both ends are held open, so that a reader may go and return.
+ * Order:    relay_create -> relay_start -> (relay_output, relay_input_taken) … ->
+ *           relay_process_ended -> drained.
+ * Source:   containerd's FIFO conventions: both ends are held open, so that a reader may go and
+ *           return.
  * Not here: how bytes travel to the guest (proc.c gives the operations).
  */
 #ifndef ONGGI_SHIM_RELAY_H
@@ -25,7 +30,10 @@
 #define RELAY_CHUNK_BYTES (256u << 10)
 #define RELAY_LOW_WATER_BYTES (64u << 10)
 #define RELAY_INPUT_BYTES (64u << 10)
-/* After the process's end: how long a reader that has vanished may take to come back for what is left. */
+/*
+ * After the process's end: how long a reader that has vanished may take to come back for what is
+ * left.
+ */
 #define RELAY_READER_RETURN_MS 10000
 /* After the process's end: silence of an output that something else in the guest holds open. */
 #define RELAY_SILENCE_MS 2000
@@ -37,33 +45,42 @@ struct relay;
 struct relay_ops {
 	/* Ask the guest for 1 to @max bytes of @stream; relay_output brings the answer, always. */
 	void (*read)(enum relay_stream stream, uint32_t max, void *userdata);
-	/* Give the guest input; borrowed until return. relay_input_taken brings the answer, always. */
+	/*
+	 * Give the guest input; borrowed until return. relay_input_taken brings the answer, always.
+	 */
 	void (*write)(const void *data, size_t len, void *userdata);
 	/* Nothing more will come. */
 	void (*close_input)(void *userdata);
-	/* All output has reached its reader, or cannot any more. Once. Must not destroy the stdio. */
+	/*
+	 * All output has reached its reader, or cannot any more. Once. Must not destroy the stdio.
+	 */
 	void (*drained)(void *userdata);
 };
 
 struct relay_config {
-	/* "" or NULL: no such stream. Else a FIFO, with or without "fifo://" before its absolute path. */
+	/*
+	 * "" or NULL: no such stream. Else a FIFO, with or without "fifo://" before its absolute
+	 * path.
+	 */
 	const char *paths[RELAY_STREAMS];
 	bool terminal; /* stderr is not used */
 };
 
 /*
  * Open the FIFOs. @config is borrowed during the call, @ops for the stdio's life.
- * Returns 0; -ENOENT and other errnos of open(2), -EINVAL no FIFO, -EOPNOTSUPP another URI scheme; the message names the path.
+ * Returns 0; -ENOENT and other errnos of open(2), -EINVAL no FIFO, -EOPNOTSUPP another URI scheme;
+ * the message names the path.
  */
-int relay_create(struct loop *loop, const struct relay_config *config, const struct relay_ops *ops, void *userdata,
-		 struct relay **ret, struct err *err);
+int relay_create(struct loop *loop, const struct relay_config *config, const struct relay_ops *ops,
+		 void *userdata, struct relay **ret, struct err *err);
 /* Closes everything; no callback runs. NULL allowed. */
 void relay_destroy(struct relay *io);
 DEFINE_CLEANUP(struct relay *, relay_destroy);
 
 /*
- * Who reads now is the only one who ever will: when he closes an output, the rest of it is dropped, as it comes, instead of being kept for
- * a reader who returns. Without it the process would block for ever on a closed pipe.
+ * Who reads now is the only one who ever will: when he closes an output, the rest of it is dropped,
+ * as it comes, instead of being kept for a reader who returns. Without it the process would block
+ * for ever on a closed pipe.
  */
 void relay_set_owned(struct relay *io);
 
@@ -72,17 +89,25 @@ void relay_start(struct relay *io);
 
 /*
  * Answer to ops.read. @eof: nothing will follow (also when the guest is gone).
- * Returns 0, or -EPROTO when there is more than was asked for, or nothing was asked: bytes are dropped, the stream ends.
+ * Returns 0, or -EPROTO when there is more than was asked for, or nothing was asked: bytes are
+ * dropped, the stream ends.
  */
-int relay_output(struct relay *io, enum relay_stream stream, const void *data, size_t len, bool eof);
+int relay_output(struct relay *io, enum relay_stream stream, const void *data, size_t len,
+		 bool eof);
 
-/* Answer to ops.write: @taken bytes, or @closed: the process reads no more. -EPROTO for a nonsensical number. */
+/*
+ * Answer to ops.write: @taken bytes, or @closed: the process reads no more. -EPROTO for a
+ * nonsensical number.
+ */
 int relay_input_taken(struct relay *io, size_t taken, bool closed);
 
 /* The engine says that its input ends with what is in the FIFO now. */
 void relay_close_input(struct relay *io);
 
-/* The process has ended: what is left of its output is delivered, then ops.drained runs, perhaps at once. */
+/*
+ * The process has ended: what is left of its output is delivered, then ops.drained runs, perhaps at
+ * once.
+ */
 void relay_process_ended(struct relay *io);
 
 /* Nobody wants the rest: close all; ops.drained runs at once unless it has. */

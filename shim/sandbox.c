@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * Whatever ends the VM or the sandbox is deferred to one timer ("work"), because it is noticed deep inside of callbacks of the very
- * objects that it destroys. work_now looks at the facts in a fixed order: is there a reason to give up the VM,
- * does anything still need it, is any container left.
+ * Whatever ends the VM or the sandbox is deferred to one timer ("work"), because it is noticed deep
+ * inside of callbacks of the very objects that it destroys. work_now looks at the facts in a fixed
+ * order: is there a reason to give up the VM, does anything still need it, is any container left.
  */
 #include "shim/sandbox.h"
 
@@ -167,7 +167,8 @@ static int copy_options(struct sandbox *s, const struct sandbox_options *options
 	s->root = strdup(options->root);
 	s->id = strdup(options->id);
 	s->record = calloc(1, sizeof(*s->record));
-	if (!s->root || !s->id || !s->record || asprintf(&s->dir, "%s/sandboxes/%s", s->root, s->id) < 0)
+	if (!s->root || !s->id || !s->record ||
+	    asprintf(&s->dir, "%s/sandboxes/%s", s->root, s->id) < 0)
 		return -ENOMEM;
 	s->options.root = s->root;
 	s->options.id = s->id;
@@ -193,7 +194,8 @@ static int choose_accelerator(struct sandbox *s, struct err *err)
 
 	r = accel_policy_parse(s->options.config->accel, &policy);
 	if (r < 0)
-		return err_set(err, r, "field 'accel': unknown value '%s'", s->options.config->accel);
+		return err_set(err, r, "field 'accel': unknown value '%s'",
+			       s->options.config->accel);
 	if (asprintf(&cache, "%s/cache", s->root) < 0)
 		return cache = NULL, -ENOMEM;
 	return accel_choose(policy, cache, &s->accel, err);
@@ -212,8 +214,9 @@ static int open_folders(struct sandbox *s, struct err *err)
 	return sandbox_record_save(s->rootfd, s->record, err);
 }
 
-int sandbox_create(struct loop *loop, const struct sandbox_options *options, void (*on_empty)(void *userdata),
-		   void *userdata, struct sandbox **ret, struct err *err)
+int sandbox_create(struct loop *loop, const struct sandbox_options *options,
+		   void (*on_empty)(void *userdata), void *userdata, struct sandbox **ret,
+		   struct err *err)
 {
 	_cleanup_(sandbox_destroy_p) struct sandbox *s = calloc(1, sizeof(*s));
 	int r;
@@ -234,7 +237,8 @@ int sandbox_create(struct loop *loop, const struct sandbox_options *options, voi
 		r = hostshare_create(s->dirfd, s->dir, &s->share, err);
 	if (r < 0)
 		return r;
-	if ((r = loop_add_timer(loop, 0, work_now, s, &s->work)) < 0 || (r = loop_timer_disarm(s->work)) < 0 ||
+	if ((r = loop_add_timer(loop, 0, work_now, s, &s->work)) < 0 ||
+	    (r = loop_timer_disarm(s->work)) < 0 ||
 	    (r = loop_add_timer(loop, MONITOR_IDLE_TIMEOUT_MS, idle_too_long, s, &s->idle)) < 0)
 		return err_set_errno(err, r, "timers");
 	r = sandbox_vm_start(s, err);

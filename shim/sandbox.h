@@ -2,10 +2,11 @@
 /*
  * sandbox.h - one VM, its file server and its agent, and the containers in it
  *
- * Shape:    struct sandbox is the monitor's state. The VM runs while a container is created or running; a container
- *           that is created later in the same sandbox starts it anew.
- * Peer:     VMM, file server and agent: the end or misbehaviour of any of them ends the VM and every process in it
- *           with status 137. Texts from the guest are cut and stripped of control characters.
+ * Shape:    struct sandbox is the monitor's state. The VM runs while a container is created or
+ *           running; a container that is created later in the same sandbox starts it anew.
+ * Peer:     VMM, file server and agent: the end or misbehaviour of any of them ends the VM and
+ *           every process in it with status 137. Texts from the guest are cut and stripped of
+ *           control characters.
  * Process:  the sandbox monitor; loop thread only.
  * Order:    sandbox_create -> (services) -> on_empty -> sandbox_destroy.
  * Not here: containers (task.h), processes (proc.h), the services (services.h).
@@ -30,7 +31,9 @@
 #include "shim/hostshare.h"
 #include "shim/state.h"
 
-/* How long the agent may take; a guest that does not answer in that time is given up where noted. */
+/*
+ * How long the agent may take; a guest that does not answer in that time is given up where noted.
+ */
 #define AGENT_CREATE_TIMEOUT_MS 120000
 #define AGENT_START_TIMEOUT_MS 60000
 #define AGENT_SIGNAL_TIMEOUT_MS 10000 /* given up when it was SIGKILL */
@@ -49,8 +52,9 @@
 
 /* The file server as a table, so that tests can do without one. */
 struct sandbox_files_ops {
-	int (*create)(struct loop *loop, const struct file_server_config *config, file_server_exit_fn on_exit,
-		      void *userdata, struct file_server **ret, struct err *err);
+	int (*create)(struct loop *loop, const struct file_server_config *config,
+		      file_server_exit_fn on_exit, void *userdata, struct file_server **ret,
+		      struct err *err);
 	int (*take_socket)(struct file_server *fs);
 	pid_t (*pid)(const struct file_server *fs);
 	int (*set_readonly)(struct file_server *fs, const char *path, struct err *err);
@@ -59,19 +63,19 @@ struct sandbox_files_ops {
 extern const struct sandbox_files_ops sandbox_virtiofsd;
 
 struct sandbox_options {
-	const char *root;           /* state root, absolute */
+	const char *root; /* state root, absolute */
 	const char *id;
 	const char *cri_sandbox_id; /* NULL: none */
 	uint64_t netns_dev, netns_ino;
 	const struct config *config; /* borrowed for the sandbox's life */
 	unsigned int vcpus;
 	uint64_t memory_mib;
-	const struct vm_driver *driver;        /* borrowed */
+	const struct vm_driver *driver;	       /* borrowed */
 	const struct sandbox_files_ops *files; /* borrowed */
 };
 
 enum sandbox_phase {
-	SANDBOX_DOWN,    /* no VM */
+	SANDBOX_DOWN,	 /* no VM */
 	SANDBOX_BOOTING, /* agent has not answered yet */
 	SANDBOX_READY,
 };
@@ -81,7 +85,7 @@ struct task;
 struct sandbox {
 	struct loop *loop;
 	struct sandbox_options options; /* strings are the sandbox's own copies */
-	char *root, *id, *dir;          /* dir: absolute path of the sandbox's folder */
+	char *root, *id, *dir;		/* dir: absolute path of the sandbox's folder */
 	enum vm_accel accel;
 	int rootfd, dirfd;
 	struct sandbox_record *record;
@@ -100,21 +104,24 @@ struct sandbox {
 	char *lost_reason; /* the VM is to be given up */
 	char *suspicion;   /* the same, but somebody may know better why */
 	size_t log_bytes;
-	bool finished;     /* nothing is left of it on disk */
+	bool finished; /* nothing is left of it on disk */
 	void (*on_empty)(void *userdata);
 	void *userdata;
 };
 
 /*
- * Set up folder, share and record, and start the VM, which boots meanwhile. The folder sandboxes/<id> must exist.
+ * Set up folder, share and record, and start the VM, which boots meanwhile. The folder
+ * sandboxes/<id> must exist.
  *
- * @on_empty  the last container is gone (or none came in MONITOR_IDLE_TIMEOUT_MS) and so is everything on
- *            disk; deferred, runs once
+ * @on_empty  the last container is gone (or none came in MONITOR_IDLE_TIMEOUT_MS) and so is
+ *            everything on disk; deferred, runs once
  */
-int sandbox_create(struct loop *loop, const struct sandbox_options *options, void (*on_empty)(void *userdata),
-		   void *userdata, struct sandbox **ret, struct err *err);
+int sandbox_create(struct loop *loop, const struct sandbox_options *options,
+		   void (*on_empty)(void *userdata), void *userdata, struct sandbox **ret,
+		   struct err *err);
 /*
- * End all processes (137, recorded), tell who waits, end the VM and remove the folder. NULL allowed. The records of containers stay.
+ * End all processes (137, recorded), tell who waits, end the VM and remove the folder. NULL
+ * allowed. The records of containers stay.
  */
 void sandbox_shut_down(struct sandbox *s);
 /* Nothing will be created after all: end it unless it holds a container. */
@@ -129,28 +136,41 @@ int sandbox_need_vm(struct sandbox *s, struct err *err);
 /* Give up the VM: every process ends with 137. Deferred; the first reason counts. */
 void sandbox_give_up(struct sandbox *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same after a moment, with the reason of another if that comes meanwhile: one death makes several noises. */
+/*
+ * The same after a moment, with the reason of another if that comes meanwhile: one death makes
+ * several noises.
+ */
 void sandbox_suspect(struct sandbox *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A container or process has changed its state: see (deferred) whether the VM or the monitor is still needed. */
+/*
+ * A container or process has changed its state: see (deferred) whether the VM or the monitor is
+ * still needed.
+ */
 void sandbox_settle(struct sandbox *s);
 
-/* If no container is left: end the VM and remove the folder, now. For the answer to the last Delete to be true. */
+/*
+ * If no container is left: end the VM and remove the folder, now. For the answer to the last Delete
+ * to be true.
+ */
 void sandbox_finish_if_empty(struct sandbox *s);
 
-void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Call the agent. @done runs exactly once; at once with TTRPC_UNAVAILABLE when there is no agent.
  * @timeout_ms  0: none
  */
 void agent_call(struct sandbox *s, const char *method, const ProtobufCMessage *request,
-		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, ttrpc_done_fn done, void *userdata);
+		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, ttrpc_done_fn done,
+		void *userdata);
 
 /* Whether a call ended because the connection did, which is dealt with elsewhere. */
 bool agent_code_is_loss(enum ttrpc_code code);
 
-/* Copy a text of the guest: at most @size - 1 bytes, control characters replaced, NUL-terminated. */
+/*
+ * Copy a text of the guest: at most @size - 1 bytes, control characters replaced, NUL-terminated.
+ */
 void agent_text(char *out, size_t size, const char *text);
 
 #endif

@@ -7,13 +7,14 @@
 #define AGENT_SERVICE "onggi.agent.v1.Agent"
 
 void agent_call(struct sandbox *s, const char *method, const ProtobufCMessage *request,
-		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, ttrpc_done_fn done, void *userdata)
+		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, ttrpc_done_fn done,
+		void *userdata)
 {
 	int r = -EPIPE;
 
 	if (s->agent)
-		r = ttrpc_client_call(s->agent, AGENT_SERVICE, method, request, response, timeout_ms, done,
-				      userdata);
+		r = ttrpc_client_call(s->agent, AGENT_SERVICE, method, request, response,
+				      timeout_ms, done, userdata);
 	if (r == -EPIPE)
 		done(TTRPC_UNAVAILABLE, "the guest is gone", NULL, userdata);
 	else if (r < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a monitor that was killed leaves: VMM and file server die with it (PDEATHSIG), and its mounts with them; their records, FIFOs and
- * sockets are on disk. The processes are looked for all the same.
+ * What a monitor that was killed leaves: VMM and file server die with it (PDEATHSIG), and its
+ * mounts with them; their records, FIFOs and sockets are on disk. The processes are looked for all
+ * the same.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -29,7 +30,10 @@ static int clean_container(int rootfd, const char *id, const char *sandbox_id, s
 	r = container_record_load(rootfd, id, &record, err);
 	if (r < 0 || !record->sandbox || strcmp(record->sandbox, sandbox_id) != 0)
 		return r == -ENOENT ? 0 : r;
-	/* It may be writing out the last of the output: that is for it to end, unless its container never did. */
+	/*
+	 * It may be writing out the last of the output: that is for it to end, unless its container
+	 * never did.
+	 */
 	if (record->status != CONTAINER_STOPPED) {
 		record->status = CONTAINER_STOPPED;
 		record->exit_status = STATUS_KILLED;
@@ -67,10 +71,13 @@ int sandbox_clean_up_locked(int rootfd, const char *sandbox_id, struct err *err)
 
 	if (!path_id_valid(sandbox_id))
 		return err_set(err, -EINVAL, "'%s' is no valid sandbox id", sandbox_id);
-	/* One without a readable record never got so far as to run anything, or is beyond telling. */
+	/*
+	 * One without a readable record never got so far as to run anything, or is beyond telling.
+	 */
 	if (sandbox_record_load(rootfd, sandbox_id, &record, &ignored) >= 0) {
 		if (process_id_alive(&record->monitor))
-			return err_set(err, -EBUSY, "the monitor of sandbox '%s' lives", sandbox_id);
+			return err_set(err, -EBUSY, "the monitor of sandbox '%s' lives",
+				       sandbox_id);
 		kill_if_other(&record->vmm);
 		kill_if_other(&record->file_server);
 	}

@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * A sandbox is a network namespace: containers that share one share a VM. The ids that Kubernetes' runtimes put into
- * annotations only confirm it. They could not decide it, because annotations are written by tenants too, and
- * whoever guessed another's id would be put into his VM.
+ * A sandbox is a network namespace: containers that share one share a VM. The ids that Kubernetes'
+ * runtimes put into annotations only confirm it. They could not decide it, because annotations are
+ * written by tenants too, and whoever guessed another's id would be put into his VM.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -60,9 +60,11 @@ static int open_netns(const char *path, int *ret_fd, struct err *err)
 	if (st.st_dev != own.st_dev)
 		return err_set(err, -EINVAL, "'%s' is no network namespace", path);
 	if (st.st_ino == own.st_ino)
-		return err_set(err, -EOPNOTSUPP,
-			       "network namespace '%s' is the host's: host networking is not supported, "
-			       "a container in a VM needs a network of its own", path);
+		return err_set(
+			err, -EOPNOTSUPP,
+			"network namespace '%s' is the host's: host networking is not supported, "
+			"a container in a VM needs a network of its own",
+			path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -73,7 +75,8 @@ static int get_netns(const struct oci_spec *spec, int *ret_fd, struct err *err)
 
 	if (!entry->present)
 		return err_set(err, -EOPNOTSUPP,
-			       "no network namespace in 'linux.namespaces': host networking is not supported, "
+			       "no network namespace in 'linux.namespaces': host networking is not "
+			       "supported, "
 			       "a container in a VM needs a network of its own");
 	return entry->path ? open_netns(entry->path, ret_fd, err) : make_netns(ret_fd, err);
 }
@@ -87,19 +90,25 @@ static const char *cri_sandbox_id(const struct oci_spec *spec)
 	return id ? id : oci_annotation(spec, "io.kubernetes.cri-o.SandboxID");
 }
 
-/* Whether @record's sandbox is the one of the namespace @st. -EPERM: it is, and belongs to another pod. */
-static int matches(const struct sandbox_record *record, const struct stat *st, const char *cri_id, struct err *err)
+/*
+ * Whether @record's sandbox is the one of the namespace @st. -EPERM: it is, and belongs to another
+ * pod.
+ */
+static int matches(const struct sandbox_record *record, const struct stat *st, const char *cri_id,
+		   struct err *err)
 {
 	if (record->netns_dev != st->st_dev || record->netns_ino != st->st_ino)
 		return 0;
 	if (cri_id && record->cri_sandbox_id && strcmp(cri_id, record->cri_sandbox_id) != 0)
-		return err_set(err, -EPERM, "the network namespace belongs to pod sandbox '%s', not to '%s'",
+		return err_set(err, -EPERM,
+			       "the network namespace belongs to pod sandbox '%s', not to '%s'",
 			       record->cri_sandbox_id, cri_id);
 	return 1;
 }
 
 /* Returns 1 with *ret_id, 0 none. Dead ones that are met are cleaned up after. */
-static int find(int rootfd, const struct stat *netns, const char *cri_id, char **ret_id, struct err *err)
+static int find(int rootfd, const struct stat *netns, const char *cri_id, char **ret_id,
+		struct err *err)
 {
 	_cleanup_(state_free_names_p) char **names = NULL;
 	int r;
@@ -132,7 +141,8 @@ static int find(int rootfd, const struct stat *netns, const char *cri_id, char *
 static unsigned int choose_vcpus(const struct oci_spec *spec, const struct config *config)
 {
 	const struct oci_resources *res = &spec->resources;
-	uint64_t period = res->has_cpu_period && res->cpu_period ? res->cpu_period : CPU_PERIOD_DEFAULT_US;
+	uint64_t period =
+		res->has_cpu_period && res->cpu_period ? res->cpu_period : CPU_PERIOD_DEFAULT_US;
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t n = config->vcpus, wanted;
 
@@ -155,13 +165,17 @@ static uint64_t choose_memory_mib(const struct oci_spec *spec, const struct conf
 	return mib > MEMORY_MIB_MAX ? MEMORY_MIB_MAX : mib;
 }
 
-/* The container's own id, unless a sandbox that lives has it: a container's id may come again, in another network. */
+/*
+ * The container's own id, unless a sandbox that lives has it: a container's id may come again, in
+ * another network.
+ */
 static int choose_id(int rootfd, const char *container_id, char **ret, struct err *err)
 {
 	for (int i = 1; i <= ID_ATTEMPTS_MAX; i++) {
 		_cleanup_free_ char *id = NULL, *path = NULL;
 
-		if ((i == 1 ? asprintf(&id, "%s", container_id) : asprintf(&id, "%.240s+%d", container_id, i)) < 0)
+		if ((i == 1 ? asprintf(&id, "%s", container_id)
+			    : asprintf(&id, "%.240s+%d", container_id, i)) < 0)
 			return id = NULL, -ENOMEM;
 		if (asprintf(&path, "sandboxes/%s", id) < 0)
 			return path = NULL, -ENOMEM;
@@ -170,11 +184,13 @@ static int choose_id(int rootfd, const char *container_id, char **ret, struct er
 			return 0;
 		}
 	}
-	return err_set(err, -EEXIST, "%d sandboxes of container '%s' exist", ID_ATTEMPTS_MAX, container_id);
+	return err_set(err, -EEXIST, "%d sandboxes of container '%s' exist", ID_ATTEMPTS_MAX,
+		       container_id);
 }
 
-static int launch(int rootfd, const char *state_root, const char *container_id, const struct oci_spec *spec,
-		  const struct config *config, struct sandbox_join *join, struct err *err)
+static int launch(int rootfd, const char *state_root, const char *container_id,
+		  const struct oci_spec *spec, const struct config *config,
+		  struct sandbox_join *join, struct err *err)
 {
 	struct monitor_args args = {
 		.root = (char *)(uintptr_t)state_root,
@@ -193,8 +209,9 @@ static int launch(int rootfd, const char *state_root, const char *container_id, 
 	return sandbox_launch(rootfd, &args, join->netns_fd, err);
 }
 
-static int find_or_launch(int rootfd, const char *state_root, const char *container_id, const struct oci_spec *spec,
-			  const struct config *config, struct sandbox_join *join, struct err *err)
+static int find_or_launch(int rootfd, const char *state_root, const char *container_id,
+			  const struct oci_spec *spec, const struct config *config,
+			  struct sandbox_join *join, struct err *err)
 {
 	struct stat netns;
 	int r;
@@ -214,15 +231,17 @@ static int find_or_launch(int rootfd, const char *state_root, const char *contai
 	return 0;
 }
 
-int sandbox_find_or_launch(const char *state_root, const char *container_id, const struct oci_spec *spec,
-			   const struct config *config, struct sandbox_join *ret, struct err *err)
+int sandbox_find_or_launch(const char *state_root, const char *container_id,
+			   const struct oci_spec *spec, const struct config *config,
+			   struct sandbox_join *ret, struct err *err)
 {
 	struct sandbox_join join = { .netns_fd = -EBADF };
 	_cleanup_close_ int rootfd = -EBADF, lock = -EBADF;
 	int r;
 
 	if (state_root[0] != '/')
-		return err_set(err, -EINVAL, "state folder '%s' must be an absolute path", state_root);
+		return err_set(err, -EINVAL, "state folder '%s' must be an absolute path",
+			       state_root);
 	if (!path_id_valid(container_id))
 		return err_set(err, -EINVAL, "'%s' is no valid container id", container_id);
 	r = state_open_root(state_root, &rootfd, err);

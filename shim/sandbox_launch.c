@@ -14,9 +14,13 @@
 
 #define LISTEN_BACKLOG 64
 
-/* The engine's environment is none of the monitor's business, and it would show it to everybody who may read /proc. */
-static char *const monitor_environment[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-					     NULL };
+/*
+ * The engine's environment is none of the monitor's business, and it would show it to everybody who
+ * may read /proc.
+ */
+static char *const monitor_environment[] = {
+	(char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL
+};
 
 /* ---- folder and socket ---- */
 
@@ -99,7 +103,8 @@ static int fork_monitor(const int fds[MONITOR_FD_END - MONITOR_FD_LISTEN], char 
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EAGAIN;
 }
 
-static int start_monitor(const struct monitor_args *args, int listen_fd, int netns_fd, struct err *err)
+static int start_monitor(const struct monitor_args *args, int listen_fd, int netns_fd,
+			 struct err *err)
 {
 	_cleanup_close_ int ready_read = -EBADF, ready_write = -EBADF;
 	int pipe_fds[2], r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox_launch.h - making a monitor, and removing what a dead one left; both under the root's lock
+ * sandbox_launch.h - making a monitor, and removing what a dead one left; both under the root's
+ * lock
  *
  * Process:  the command line.
  */
@@ -11,12 +12,14 @@
 #include "shim/monitor_role.h"
 
 /*
- * Make the folder of the sandbox with its listening socket, fork and exec the monitor, and wait until it is ready. The monitor is no child of
- * the caller, has a session of its own and none of its descriptors.
+ * Make the folder of the sandbox with its listening socket, fork and exec the monitor, and wait
+ * until it is ready. The monitor is no child of the caller, has a session of its own and none of
+ * its descriptors.
  *
  * @netns_fd  network namespace that the monitor is to live in; borrowed
  *
- * Returns 0; -EEXIST there is a folder of that name; other errnos with the reason, the folder is gone then.
+ * Returns 0; -EEXIST there is a folder of that name; other errnos with the reason, the folder is
+ * gone then.
  */
 int sandbox_launch(int rootfd, const struct monitor_args *args, int netns_fd, struct err *err);
 

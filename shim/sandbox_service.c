@@ -45,12 +45,14 @@ static void attach(struct ttrpc_call *call, const void *message, void *userdata)
 	pid_t pid;
 
 	if (!p) {
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container '%s' does not exist, or has no process '%s'",
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"container '%s' does not exist, or has no process '%s'",
 				request->id, request->exec_id);
 		return;
 	}
 	if (p->host_pid > 0) {
-		ttrpc_call_fail(call, TTRPC_ALREADY_EXISTS, "process %d is attached to it already", p->host_pid);
+		ttrpc_call_fail(call, TTRPC_ALREADY_EXISTS, "process %d is attached to it already",
+				p->host_pid);
 		return;
 	}
 	if (!conn || ttrpc_conn_peer_pid(conn, &pid) < 0) {
@@ -58,7 +60,8 @@ static void attach(struct ttrpc_call *call, const void *message, void *userdata)
 		return;
 	}
 	if (has_attached(userdata, conn)) {
-		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "a connection stands for one process only");
+		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION,
+				"a connection stands for one process only");
 		return;
 	}
 	p->host_pid = pid;
@@ -92,9 +95,11 @@ static void info(struct ttrpc_call *call, const void *message, void *userdata)
 
 /* ---- Processes ---- */
 
-static void reply_processes(struct ttrpc_call *call, const Onggi__Agent__V1__ListProcessesResponse *answer)
+static void reply_processes(struct ttrpc_call *call,
+			    const Onggi__Agent__V1__ListProcessesResponse *answer)
 {
-	Onggi__Sandbox__V1__ProcessesResponse response = ONGGI__SANDBOX__V1__PROCESSES_RESPONSE__INIT;
+	Onggi__Sandbox__V1__ProcessesResponse response =
+		ONGGI__SANDBOX__V1__PROCESSES_RESPONSE__INIT;
 	size_t n = answer->n_processes;
 	_cleanup_free_ Onggi__Sandbox__V1__Process **list = calloc(n + 1, sizeof(*list));
 	_cleanup_free_ Onggi__Sandbox__V1__Process *processes = calloc(n + 1, sizeof(*processes));
@@ -118,7 +123,8 @@ static void reply_processes(struct ttrpc_call *call, const Onggi__Agent__V1__Lis
 	ttrpc_call_reply(call, &response.base);
 }
 
-static void processes_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void processes_answered(enum ttrpc_code code, const char *message, const void *response,
+			       void *userdata)
 {
 	const Onggi__Agent__V1__ListProcessesResponse *answer = response;
 	struct ttrpc_call *call = userdata;
@@ -128,7 +134,8 @@ static void processes_answered(enum ttrpc_code code, const char *message, const 
 		agent_text(text, sizeof(text), message);
 		ttrpc_call_fail(call, code, "%s", text);
 	} else if (answer->n_processes > PROCESSES_MAX) {
-		ttrpc_call_fail(call, TTRPC_OUT_OF_RANGE, "the guest lists more than %u processes", PROCESSES_MAX);
+		ttrpc_call_fail(call, TTRPC_OUT_OF_RANGE, "the guest lists more than %u processes",
+				PROCESSES_MAX);
 	} else {
 		reply_processes(call, answer);
 	}
@@ -142,7 +149,8 @@ static void processes(struct ttrpc_call *call, const void *message, void *userda
 	struct task *c = task_find(s, request->id);
 
 	if (!c) {
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container '%s' does not exist", request->id);
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container '%s' does not exist",
+				request->id);
 		return;
 	}
 	if (c->creation || !c->init || c->init->state == PROC_STOPPED) {
@@ -150,13 +158,16 @@ static void processes(struct ttrpc_call *call, const void *message, void *userda
 		return;
 	}
 	ref.container_id = c->record->id;
-	agent_call(s, "ListProcesses", &ref.base, &onggi__agent__v1__list_processes_response__descriptor,
-		   AGENT_QUERY_TIMEOUT_MS, processes_answered, call);
+	agent_call(s, "ListProcesses", &ref.base,
+		   &onggi__agent__v1__list_processes_response__descriptor, AGENT_QUERY_TIMEOUT_MS,
+		   processes_answered, call);
 }
 
 const struct ttrpc_method sandbox_service_methods[] = {
-	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor, &onggi__sandbox__v1__empty__descriptor, attach },
-	{ "Info", &onggi__sandbox__v1__empty__descriptor, &onggi__sandbox__v1__info_response__descriptor, info },
+	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor,
+	  &onggi__sandbox__v1__empty__descriptor, attach },
+	{ "Info", &onggi__sandbox__v1__empty__descriptor,
+	  &onggi__sandbox__v1__info_response__descriptor, info },
 	{ "Processes", &onggi__sandbox__v1__processes_request__descriptor,
 	  &onggi__sandbox__v1__processes_response__descriptor, processes },
 };
@@ -164,7 +175,8 @@ const size_t sandbox_service_n_methods = ARRAY_SIZE(sandbox_service_methods);
 
 void services_init(struct ttrpc_service services[SERVICES_COUNT], struct sandbox *s)
 {
-	static const char *const task_names[] = { "containerd.task.v2.Task", "containerd.task.v3.Task" };
+	static const char *const task_names[] = { "containerd.task.v2.Task",
+						  "containerd.task.v3.Task" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(task_names); i++) {
 		services[i] = (struct ttrpc_service){

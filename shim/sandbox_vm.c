@@ -28,8 +28,8 @@ static void vm_ended(struct vm *vm, int status, const char *reason, void *userda
 	char text[AGENT_TEXT_MAX];
 
 	agent_text(text, sizeof(text), reason);
-	sandbox_give_up(s, "the VMM has ended (wait status 0x%x)%s%s", (unsigned int)status, text[0] ? ": " : "",
-			text);
+	sandbox_give_up(s, "the VMM has ended (wait status 0x%x)%s%s", (unsigned int)status,
+			text[0] ? ": " : "", text);
 }
 
 static void files_ended(struct file_server *fs, int status, const char *reason, void *userdata)
@@ -58,10 +58,12 @@ static void give_up_boot(struct sandbox *s, const char *what, const char *messag
 	agent_text(text, sizeof(text), message);
 	if (s->vm)
 		vm_console_tail(s->vm, console, sizeof(console));
-	sandbox_give_up(s, "%s: %s%s%s", what, text, console[0] ? "; end of the guest's console: " : "", console);
+	sandbox_give_up(s, "%s: %s%s%s", what, text,
+			console[0] ? "; end of the guest's console: " : "", console);
 }
 
-static void configured(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void configured(enum ttrpc_code code, const char *message, const void *response,
+		       void *userdata)
 {
 	const Onggi__Agent__V1__ConfigureResponse *answer = response;
 	struct sandbox *s = userdata;
@@ -112,7 +114,8 @@ static void greeted(enum ttrpc_code code, const char *message, const void *respo
 	if (agent_code_is_loss(code) || s->phase != SANDBOX_BOOTING)
 		return;
 	if (code == TTRPC_DEADLINE_EXCEEDED) {
-		snprintf(text, sizeof(text), "the guest has not answered within %u ms ('boot_timeout_s')",
+		snprintf(text, sizeof(text),
+			 "the guest has not answered within %u ms ('boot_timeout_s')",
 			 s->options.config->boot_timeout_ms);
 		give_up_boot(s, "boot", text);
 		return;
@@ -121,8 +124,8 @@ static void greeted(enum ttrpc_code code, const char *message, const void *respo
 }
 
 /*
- * The time that Configure carries must be that of its arrival, not of the boot's begin: so a call that the agent does not know
- * goes first, whose refusal says that it is there.
+ * The time that Configure carries must be that of its arrival, not of the boot's begin: so a call
+ * that the agent does not know goes first, whose refusal says that it is there.
  */
 static void greet(struct sandbox *s)
 {

@@ -11,11 +11,15 @@
 #include "shim/sandbox.h"
 
 /*
- * Start file server and VMM and greet the agent. Phase must be DOWN; becomes BOOTING, later READY, or the sandbox
- * is given up. Returns 0, or the errnos of file_server_create and vm_create, all undone.
+ * Start file server and VMM and greet the agent. Phase must be DOWN; becomes BOOTING, later READY,
+ * or the sandbox is given up. Returns 0, or the errnos of file_server_create and vm_create, all
+ * undone.
  */
 int sandbox_vm_start(struct sandbox *s, struct err *err);
-/* Kill all three and wait for their ends. No effect when they are not there. Not from within their callbacks. */
+/*
+ * Kill all three and wait for their ends. No effect when they are not there. Not from within their
+ * callbacks.
+ */
 void sandbox_vm_stop(struct sandbox *s);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * services.h - what the monitor offers on its socket: containerd's Task service, versions 2 and 3, and our Sandbox service
+ * services.h - what the monitor offers on its socket: containerd's Task service, versions 2 and 3,
+ * and our Sandbox service
  *
- * Peer:     programs of our own user (ttrpc.h checks); their strings are bounded by ttrpc and checked here.
+ * Peer:     programs of our own user (ttrpc.h checks); their strings are bounded by ttrpc and
+ *           checked here.
  * Process:  the sandbox monitor; loop thread only.
  */
 #ifndef ONGGI_SHIM_SERVICES_H

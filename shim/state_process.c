@@ -10,7 +10,10 @@
 
 #define PROC_STAT_BYTES_MAX 4096
 
-/* Field 22 of /proc/<pid>/stat, counted behind the name, which may hold spaces and parentheses: it is the 20th of those. */
+/*
+ * Field 22 of /proc/<pid>/stat, counted behind the name, which may hold spaces and parentheses: it
+ * is the 20th of those.
+ */
 #define STAT_START_TIME_AFTER_NAME 20
 
 static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_time)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records are JSON objects. A record is written by programs of ours only, in a folder that nobody else can write: a broken one is
- * reported, not repaired.
+ * Records are JSON objects. A record is written by programs of ours only, in a folder that nobody
+ * else can write: a broken one is reported, not repaired.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -17,8 +17,9 @@
 #define RECORD_MODE 0600
 
 static const char *const status_names[] = {
-	[CONTAINER_CREATING] = "creating", [CONTAINER_CREATED] = "created", [CONTAINER_RUNNING] = "running",
-	[CONTAINER_PAUSED] = "paused",	   [CONTAINER_STOPPED] = "stopped",
+	[CONTAINER_CREATING] = "creating", [CONTAINER_CREATED] = "created",
+	[CONTAINER_RUNNING] = "running",   [CONTAINER_PAUSED] = "paused",
+	[CONTAINER_STOPPED] = "stopped",
 };
 _Static_assert(ARRAY_SIZE(status_names) == CONTAINER_STOPPED + 1, "a name for every status");
 
@@ -77,7 +78,8 @@ static int get_string(const struct json *json, const char *key, char **ret, stru
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int get_process(const struct json *json, const char *key, struct process_id *ret, struct err *err)
+static int get_process(const struct json *json, const char *key, struct process_id *ret,
+		       struct err *err)
 {
 	struct json *member = NULL;
 	uint64_t pid = 0;
@@ -116,8 +118,10 @@ int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret,
 	if ((r = get_process(json, "monitor", &record->monitor, err)) < 0 ||
 	    (r = get_process(json, "vmm", &record->vmm, err)) < 0 ||
 	    (r = get_process(json, "file_server", &record->file_server, err)) < 0 ||
-	    (r = json_member_uint(json, "", "netns_dev", UINT64_MAX, &record->netns_dev, err)) < 0 ||
-	    (r = json_member_uint(json, "", "netns_ino", UINT64_MAX, &record->netns_ino, err)) < 0 ||
+	    (r = json_member_uint(json, "", "netns_dev", UINT64_MAX, &record->netns_dev, err)) <
+		    0 ||
+	    (r = json_member_uint(json, "", "netns_ino", UINT64_MAX, &record->netns_ino, err)) <
+		    0 ||
 	    (r = get_string(json, "cri_sandbox_id", &record->cri_sandbox_id, err)) < 0) {
 		err_prefix(err, "record of sandbox '%s'", id);
 		return r;
@@ -135,11 +139,13 @@ static int get_status(const struct json *json, enum container_status *ret, struc
 	if (r < 0)
 		return r;
 	if (!text || status_parse(text, ret) < 0)
-		return err_set(err, -EINVAL, "field 'status': unknown status '%s'", text ? text : "");
+		return err_set(err, -EINVAL, "field 'status': unknown status '%s'",
+			       text ? text : "");
 	return 0;
 }
 
-static int parse_container(const struct json *json, struct container_record *record, struct err *err)
+static int parse_container(const struct json *json, struct container_record *record,
+			   struct err *err)
 {
 	uint64_t exit_status = 0;
 	int r;
@@ -152,13 +158,15 @@ static int parse_container(const struct json *json, struct container_record *rec
 	    (r = get_status(json, &record->status, err)) < 0 ||
 	    (r = get_process(json, "proxy", &record->proxy, err)) < 0 ||
 	    (r = json_member_uint(json, "", "exit_status", UINT32_MAX, &exit_status, err)) < 0 ||
-	    (r = json_member_strv(json, "", "annotations", RECORD_ANNOTATIONS_MAX, &record->annotations, err)) < 0)
+	    (r = json_member_strv(json, "", "annotations", RECORD_ANNOTATIONS_MAX,
+				  &record->annotations, err)) < 0)
 		return r;
 	record->exit_status = (uint32_t)exit_status;
 	return 0;
 }
 
-int container_record_load(int rootfd, const char *id, struct container_record **ret, struct err *err)
+int container_record_load(int rootfd, const char *id, struct container_record **ret,
+			  struct err *err)
 {
 	_cleanup_(container_record_free_p) struct container_record *record = NULL;
 	_cleanup_json_ struct json *json = NULL;
@@ -231,7 +239,8 @@ static int set_strings(struct json *json, const char *key, char *const *strings)
 	return json_set(json, key, array);
 }
 
-static int save(int rootfd, const char *kind, const char *id, const struct json *json, struct err *err)
+static int save(int rootfd, const char *kind, const char *id, const struct json *json,
+		struct err *err)
 {
 	_cleanup_free_ char *text = json_text(json, true), *path = NULL;
 	int r;
@@ -241,8 +250,9 @@ static int save(int rootfd, const char *kind, const char *id, const struct json 
 	if (asprintf(&path, "%s/%s/state.json", kind, id) < 0)
 		return TAKE_PTR(path), -ENOMEM;
 	/* What could not be read again must not be written. */
-	r = strlen(text) > RECORD_BYTES_MAX ? -EFBIG :
-					      io_replace_file(rootfd, path, text, strlen(text), RECORD_MODE);
+	r = strlen(text) > RECORD_BYTES_MAX
+		    ? -EFBIG
+		    : io_replace_file(rootfd, path, text, strlen(text), RECORD_MODE);
 	return r < 0 ? err_set_errno(err, r, "record '%s'", path) : 0;
 }
 

@@ -40,9 +40,10 @@ int state_open_root(const char *path, int *ret_fd, struct err *err)
 		return err_set_errno(err, -errno, "state folder '%s'", path);
 	/* Who can write here can name processes to be killed. */
 	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
-		return err_set(err, -EACCES,
-			       "state folder '%s': must belong to uid %u and be writable by nobody else", path,
-			       geteuid());
+		return err_set(
+			err, -EACCES,
+			"state folder '%s': must belong to uid %u and be writable by nobody else",
+			path, geteuid());
 	r = open_kind_folders(fd, path, err);
 	if (r < 0)
 		return r;
@@ -51,8 +52,8 @@ int state_open_root(const char *path, int *ret_fd, struct err *err)
 }
 
 /*
- * Wait for the lock in a child: the lock belongs to the open file description, which both share, and waiting for a
- * child can be given a limit.
+ * Wait for the lock in a child: the lock belongs to the open file description, which both share,
+ * and waiting for a child can be given a limit.
  */
 static int wait_for_lock(int fd)
 {

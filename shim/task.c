@@ -164,8 +164,8 @@ static void execs_too_slow(void *userdata)
 {
 	struct task *c = userdata;
 
-	sandbox_log(c->sandbox, LOG_LEVEL_WARNING, "container '%s' has stopped, output of its execs is dropped",
-		    c->record->id);
+	sandbox_log(c->sandbox, LOG_LEVEL_WARNING,
+		    "container '%s' has stopped, output of its execs is dropped", c->record->id);
 	end_all_execs(c);
 }
 
@@ -181,7 +181,8 @@ void task_proc_stopped(struct proc *p)
 	save_or_log(c);
 	if (!c->execs || c->exec_timer || c->removed)
 		return;
-	if (loop_add_timer(c->sandbox->loop, TASK_EXEC_DRAIN_MS, execs_too_slow, c, &c->exec_timer) < 0)
+	if (loop_add_timer(c->sandbox->loop, TASK_EXEC_DRAIN_MS, execs_too_slow, c,
+			   &c->exec_timer) < 0)
 		end_all_execs(c);
 }
 
@@ -196,7 +197,8 @@ struct task_call {
 	void *userdata;
 };
 
-static struct task_call *call_create(struct task *c, struct proc *p, proc_done_fn done, void *userdata)
+static struct task_call *call_create(struct task *c, struct proc *p, proc_done_fn done,
+				     void *userdata)
 {
 	struct task_call *call = calloc(1, sizeof(*call));
 
@@ -236,7 +238,8 @@ static void refuse(proc_done_fn done, void *userdata, enum ttrpc_code code, cons
 	done(code, text, userdata);
 }
 
-static void exec_added(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void exec_added(enum ttrpc_code code, const char *message, const void *response,
+		       void *userdata)
 {
 	struct task_call *call = userdata;
 
@@ -251,25 +254,29 @@ static void exec_added(enum ttrpc_code code, const char *message, const void *re
 static bool may_exec(struct task *c, const char *exec_id, proc_done_fn done, void *userdata)
 {
 	if (!path_id_valid(exec_id))
-		refuse(done, userdata, TTRPC_INVALID_ARGUMENT, "'%.64s' is no valid exec id", exec_id);
+		refuse(done, userdata, TTRPC_INVALID_ARGUMENT, "'%.64s' is no valid exec id",
+		       exec_id);
 	else if (task_proc(c, exec_id))
-		refuse(done, userdata, TTRPC_ALREADY_EXISTS, "process '%s' exists already", exec_id);
-	else if (!c->init || c->creation || c->deleting || c->init->ended || c->init->state == PROC_STOPPED)
-		refuse(done, userdata, TTRPC_FAILED_PRECONDITION, "cannot exec in container '%s': container not running",
-		       c->record->id);
+		refuse(done, userdata, TTRPC_ALREADY_EXISTS, "process '%s' exists already",
+		       exec_id);
+	else if (!c->init || c->creation || c->deleting || c->init->ended ||
+		 c->init->state == PROC_STOPPED)
+		refuse(done, userdata, TTRPC_FAILED_PRECONDITION,
+		       "cannot exec in container '%s': container not running", c->record->id);
 	else if (c->record->status == CONTAINER_PAUSED)
-		refuse(done, userdata, TTRPC_FAILED_PRECONDITION, "cannot exec in container '%s': it is paused",
-		       c->record->id);
+		refuse(done, userdata, TTRPC_FAILED_PRECONDITION,
+		       "cannot exec in container '%s': it is paused", c->record->id);
 	else if (c->n_execs >= TASK_EXECS_MAX)
-		refuse(done, userdata, TTRPC_RESOURCE_EXHAUSTED, "container '%s' has %u execs, no more are possible",
-		       c->record->id, TASK_EXECS_MAX);
+		refuse(done, userdata, TTRPC_RESOURCE_EXHAUSTED,
+		       "container '%s' has %u execs, no more are possible", c->record->id,
+		       TASK_EXECS_MAX);
 	else
 		return true;
 	return false;
 }
 
-void task_exec(struct task *c, const struct proc_config *config, const void *spec, size_t len, proc_done_fn done,
-	       void *userdata)
+void task_exec(struct task *c, const struct proc_config *config, const void *spec, size_t len,
+	       proc_done_fn done, void *userdata)
 {
 	Onggi__Agent__V1__AddProcessRequest request = ONGGI__AGENT__V1__ADD_PROCESS_REQUEST__INIT;
 	_cleanup_(oci_process_free_p) struct oci_process *process = NULL;
@@ -282,7 +289,8 @@ void task_exec(struct task *c, const struct proc_config *config, const void *spe
 		return;
 	r = oci_process_parse(spec, len, &process, &err);
 	if (r < 0) {
-		refuse(done, userdata, TTRPC_INVALID_ARGUMENT, "process to be executed: %s", err.text);
+		refuse(done, userdata, TTRPC_INVALID_ARGUMENT, "process to be executed: %s",
+		       err.text);
 		return;
 	}
 	r = proc_create(c, config, &p, &err);
@@ -305,7 +313,8 @@ void task_exec(struct task *c, const struct proc_config *config, const void *spe
 		   AGENT_QUERY_TIMEOUT_MS, exec_added, call);
 }
 
-static void paused_or_resumed(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void paused_or_resumed(enum ttrpc_code code, const char *message, const void *response,
+			      void *userdata)
 {
 	struct task_call *call = userdata;
 	struct task *c = call->c;
@@ -324,8 +333,9 @@ void task_pause(struct task *c, bool pause, proc_done_fn done, void *userdata)
 	struct task_call *call;
 
 	if (c->record->status != from || (c->init && c->init->ended)) {
-		refuse(done, userdata, TTRPC_FAILED_PRECONDITION, "cannot %s container '%s': it is %s",
-		       pause ? "pause" : "resume", c->record->id, container_status_name(c->record->status));
+		refuse(done, userdata, TTRPC_FAILED_PRECONDITION,
+		       "cannot %s container '%s': it is %s", pause ? "pause" : "resume",
+		       c->record->id, container_status_name(c->record->status));
 		return;
 	}
 	call = call_create(c, NULL, done, userdata);
@@ -336,12 +346,14 @@ void task_pause(struct task *c, bool pause, proc_done_fn done, void *userdata)
 	call->status = pause ? CONTAINER_PAUSED : CONTAINER_RUNNING;
 	ref.container_id = c->record->id;
 	agent_call(c->sandbox, pause ? "PauseContainer" : "ResumeContainer", &ref.base,
-		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, paused_or_resumed, call);
+		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, paused_or_resumed,
+		   call);
 }
 
 /* ---- deleting ---- */
 
-static void exec_removed(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void exec_removed(enum ttrpc_code code, const char *message, const void *response,
+			 void *userdata)
 {
 	/* The agent's opinion changes nothing: nobody will ask for it again. */
 	call_end(userdata, TTRPC_OK, "");
@@ -354,7 +366,8 @@ void task_delete_exec(struct proc *p, proc_done_fn done, void *userdata)
 	struct task_call *call;
 
 	if (p->removed) {
-		refuse(done, userdata, TTRPC_NOT_FOUND, "%s does not exist", proc_name(p, name, sizeof(name)));
+		refuse(done, userdata, TTRPC_NOT_FOUND, "%s does not exist",
+		       proc_name(p, name, sizeof(name)));
 		return;
 	}
 	if (p->state != PROC_STOPPED && p->state != PROC_CREATED) {
@@ -372,8 +385,9 @@ void task_delete_exec(struct proc *p, proc_done_fn done, void *userdata)
 	forget_exec(p);
 	ref.container_id = p->container->record->id;
 	ref.exec_id = p->exec_id;
-	agent_call(p->container->sandbox, "RemoveProcess", &ref.base, &onggi__agent__v1__empty__descriptor,
-		   AGENT_QUERY_TIMEOUT_MS, exec_removed, call);
+	agent_call(p->container->sandbox, "RemoveProcess", &ref.base,
+		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, exec_removed,
+		   call);
 }
 
 static void finish_delete(struct task_call *call)
@@ -385,12 +399,15 @@ static void finish_delete(struct task_call *call)
 		proc_end_now(c->init, PROC_STATUS_KILLED);
 	end_all_execs(c);
 	task_remove(c);
-	/* Before the answer: who hears that the last container is gone may look for what is left. */
+	/*
+	 * Before the answer: who hears that the last container is gone may look for what is left.
+	 */
 	sandbox_finish_if_empty(s);
 	call_end(call, TTRPC_OK, "");
 }
 
-static void guest_removed(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void guest_removed(enum ttrpc_code code, const char *message, const void *response,
+			  void *userdata)
 {
 	struct task_call *call = userdata;
 	char text[AGENT_TEXT_MAX];
@@ -398,8 +415,8 @@ static void guest_removed(enum ttrpc_code code, const char *message, const void 
 	if (code != TTRPC_OK && code != TTRPC_NOT_FOUND && !agent_code_is_loss(code)) {
 		/* Processes may be left in the guest that nobody would know of. */
 		agent_text(text, sizeof(text), message);
-		sandbox_give_up(call->c->sandbox, "the agent cannot remove container '%s': %s", call->c->record->id,
-				text);
+		sandbox_give_up(call->c->sandbox, "the agent cannot remove container '%s': %s",
+				call->c->record->id, text);
 	}
 	finish_delete(call);
 }
@@ -411,9 +428,11 @@ void task_delete(struct task *c, proc_done_fn done, void *userdata)
 	struct sandbox *s = c->sandbox;
 	struct task_call *call;
 
-	if (c->creation || c->deleting || (status != CONTAINER_STOPPED && status != CONTAINER_CREATED)) {
-		refuse(done, userdata, TTRPC_FAILED_PRECONDITION, "cannot delete container '%s' that is not stopped: %s",
-		       c->record->id, c->deleting ? "it is being deleted" : container_status_name(status));
+	if (c->creation || c->deleting ||
+	    (status != CONTAINER_STOPPED && status != CONTAINER_CREATED)) {
+		refuse(done, userdata, TTRPC_FAILED_PRECONDITION,
+		       "cannot delete container '%s' that is not stopped: %s", c->record->id,
+		       c->deleting ? "it is being deleted" : container_status_name(status));
 		return;
 	}
 	call = call_create(c, NULL, done, userdata);
@@ -428,6 +447,6 @@ void task_delete(struct task *c, proc_done_fn done, void *userdata)
 		return;
 	}
 	ref.container_id = c->record->id;
-	agent_call(s, "RemoveContainer", &ref.base, &onggi__agent__v1__empty__descriptor, AGENT_REMOVE_TIMEOUT_MS,
-		   guest_removed, call);
+	agent_call(s, "RemoveContainer", &ref.base, &onggi__agent__v1__empty__descriptor,
+		   AGENT_REMOVE_TIMEOUT_MS, guest_removed, call);
 }

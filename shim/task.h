@@ -2,8 +2,8 @@
 /*
  * task.h - one container of a sandbox: bundle, mounts, record, and its processes
  *
- * Shape:    lives in the sandbox's list from the begin of its creation until its deletion. Reference counted, because calls to
- *           the agent outlive deletion.
+ * Shape:    lives in the sandbox's list from the begin of its creation until its deletion.
+ *           Reference counted, because calls to the agent outlive deletion.
  * Record:   written before anybody is told of a change.
  * Process:  the sandbox monitor; loop thread only.
  */
@@ -39,9 +39,9 @@ struct task {
 	unsigned int n_execs;
 	struct task_creation *creation; /* NULL once it is created */
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
-	bool in_guest;   /* the agent may know it */
+	bool in_guest;			/* the agent may know it */
 	bool deleting;
-	bool removed;    /* no longer in the sandbox's list */
+	bool removed; /* no longer in the sandbox's list */
 };
 
 struct task_config {
@@ -50,10 +50,13 @@ struct task_config {
 };
 
 /*
- * Create: check the bundle, attach its mounts, and have the agent set it up, once the guest is there.
- * done: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, …: nothing is left then.
+ * Create: check the bundle, attach its mounts, and have the agent set it up, once the guest is
+ *         there.
+ * done: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, …: nothing
+ * is left then.
  */
-void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done, void *userdata);
+void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done,
+		 void *userdata);
 /* From the sandbox. */
 void task_guest_ready(struct task *c);
 void task_guest_lost(struct task *c, const char *reason);
@@ -67,7 +70,7 @@ DEFINE_CLEANUP(struct task *, task_unref);
 
 /* Register an exec. @spec: OCI process object. */
 void task_exec(struct task *c, const struct proc_config *config, const void *spec, size_t len,
-		    proc_done_fn done, void *userdata);
+	       proc_done_fn done, void *userdata);
 void task_pause(struct task *c, bool pause, proc_done_fn done, void *userdata);
 /* Forget an ended or never started exec. @done may be NULL. */
 void task_delete_exec(struct proc *p, proc_done_fn done, void *userdata);

@@ -2,9 +2,10 @@
 /*
  * Theory of operation
  *
- * What can fail on the host is done first (bundle, FIFOs, mounts), while the guest may still be booting; then the agent is
- * asked. The engine's answer comes last, when the rootfs of a read-only container has been closed for
- * writing: until then the agent made mount points in it, and no code of the container has run.
+ * What can fail on the host is done first (bundle, FIFOs, mounts), while the guest may still be
+ * booting; then the agent is asked. The engine's answer comes last, when the rootfs of a read-only
+ * container has been closed for writing: until then the agent made mount points in it, and no code
+ * of the container has run.
  */
 #include "shim/task_create.h"
 
@@ -78,7 +79,8 @@ static void log_warnings(struct task *c, const Onggi__Agent__V1__CreateContainer
 
 	for (size_t i = 0; i < answer->n_warnings && i < WARNINGS_MAX; i++) {
 		agent_text(text, sizeof(text), answer->warnings[i]);
-		sandbox_log(c->sandbox, LOG_LEVEL_WARNING, "container '%s': %s", c->record->id, text);
+		sandbox_log(c->sandbox, LOG_LEVEL_WARNING, "container '%s': %s", c->record->id,
+			    text);
 	}
 }
 
@@ -100,12 +102,15 @@ static void succeed(struct task *c)
 	proc_set_created(c->init);
 }
 
-static void remove_from_guest_done(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void remove_from_guest_done(enum ttrpc_code code, const char *message, const void *response,
+				   void *userdata)
 {
 	struct task *c = userdata;
 
 	if (code != TTRPC_OK && code != TTRPC_NOT_FOUND && !agent_code_is_loss(code))
-		sandbox_give_up(c->sandbox, "the agent cannot remove what is left of container '%s'", c->record->id);
+		sandbox_give_up(c->sandbox,
+				"the agent cannot remove what is left of container '%s'",
+				c->record->id);
 	task_unref(c);
 }
 
@@ -118,7 +123,8 @@ static void remove_from_guest(struct task *c)
 		   AGENT_REMOVE_TIMEOUT_MS, remove_from_guest_done, task_ref(c));
 }
 
-static void create_answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void create_answered(enum ttrpc_code code, const char *message, const void *response,
+			    void *userdata)
 {
 	struct task *c = userdata;
 	char text[AGENT_TEXT_MAX];
@@ -187,7 +193,8 @@ static void free_paths(char **paths, size_t n)
 
 static void ask_agent(struct task *c)
 {
-	Onggi__Agent__V1__CreateContainerRequest request = ONGGI__AGENT__V1__CREATE_CONTAINER_REQUEST__INIT;
+	Onggi__Agent__V1__CreateContainerRequest request =
+		ONGGI__AGENT__V1__CREATE_CONTAINER_REQUEST__INIT;
 	Onggi__Agent__V1__SharedNamespace shared[OCI_NS_COUNT], *shared_list[OCI_NS_COUNT];
 	size_t n = c->creation->spec->n_mounts + 1;
 	_cleanup_free_ Onggi__Agent__V1__MountSource *sources = calloc(n, sizeof(*sources));
@@ -195,14 +202,16 @@ static void ask_agent(struct task *c)
 	_cleanup_free_ char *rootfs = NULL;
 	char **paths = calloc(n, sizeof(*paths));
 
-	if (!sources || !list || !paths || asprintf(&rootfs, SANDBOX_GUEST_SHARE "/%s/rootfs", c->record->id) < 0) {
+	if (!sources || !list || !paths ||
+	    asprintf(&rootfs, SANDBOX_GUEST_SHARE "/%s/rootfs", c->record->id) < 0) {
 		free(paths);
 		rootfs = NULL;
 		fail(c, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
 	}
 	request.container_id = c->record->id;
-	request.spec = (ProtobufCBinaryData){ .data = (uint8_t *)c->creation->text, .len = c->creation->len };
+	request.spec = (ProtobufCBinaryData){ .data = (uint8_t *)c->creation->text,
+					      .len = c->creation->len };
 	request.rootfs = rootfs;
 	request.mounts = list;
 	request.n_mounts = fill_mounts(c, sources, list, paths);
@@ -210,8 +219,8 @@ static void ask_agent(struct task *c)
 	request.n_namespaces = fill_namespaces(c, shared, shared_list);
 	c->creation->sent = c->in_guest = true;
 	agent_call(c->sandbox, "CreateContainer", &request.base,
-		   &onggi__agent__v1__create_container_response__descriptor, AGENT_CREATE_TIMEOUT_MS, create_answered,
-		   task_ref(c));
+		   &onggi__agent__v1__create_container_response__descriptor,
+		   AGENT_CREATE_TIMEOUT_MS, create_answered, task_ref(c));
 	free_paths(paths, n);
 }
 
@@ -286,8 +295,9 @@ static int fill_record(struct container_record *record, const struct oci_spec *s
 {
 	int r;
 
-	r = spec->root_path[0] == '/' ? asprintf(&record->rootfs, "%s", spec->root_path) :
-					asprintf(&record->rootfs, "%s/%s", record->bundle, spec->root_path);
+	r = spec->root_path[0] == '/'
+		    ? asprintf(&record->rootfs, "%s", spec->root_path)
+		    : asprintf(&record->rootfs, "%s/%s", record->bundle, spec->root_path);
 	if (r < 0)
 		return record->rootfs = NULL, -ENOMEM;
 	record->oci_version = strdup(spec->oci_version);
@@ -318,7 +328,8 @@ static int prepare(struct task *c, const struct task_config *config, struct err 
 	return sandbox_need_vm(c->sandbox, err);
 }
 
-static struct task *task_new(struct sandbox *s, const struct task_config *config, proc_done_fn done, void *userdata)
+static struct task *task_new(struct sandbox *s, const struct task_config *config, proc_done_fn done,
+			     void *userdata)
 {
 	_cleanup_(task_unref_p) struct task *c = calloc(1, sizeof(*c));
 
@@ -359,7 +370,8 @@ static const char *refuse(struct sandbox *s, const struct task_config *config, e
 	return s->finished ? "the sandbox is ending" : NULL;
 }
 
-void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done, void *userdata)
+void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done,
+		 void *userdata)
 {
 	struct err err = ERR_INIT;
 	enum ttrpc_code code;

@@ -13,7 +13,7 @@ struct task_creation {
 	char *text; /* config.json */
 	size_t len;
 	struct oci_spec *spec;
-	bool sent;  /* the agent has been asked */
+	bool sent; /* the agent has been asked */
 	proc_done_fn done;
 	void *userdata;
 };
@@ -21,9 +21,11 @@ struct task_creation {
 void task_creation_free(struct task_creation *creation);
 
 /*
- * Decide by which keys the agent shares the container's namespaces: for one that is given by path the identity of what the path
- * names, or the container whose proxy's it is; for a new one a name of its own.
- * Returns 0; -EOPNOTSUPP the host's namespace, or one of a kind that cannot be joined; errnos of stat(2).
+ * Decide by which keys the agent shares the container's namespaces: for one that is given by path
+ * the identity of what the path names, or the container whose proxy's it is; for a new one a name
+ * of its own.
+ * Returns 0; -EOPNOTSUPP the host's namespace, or one of a kind that cannot be joined; errnos of
+ * stat(2).
  */
 int task_choose_namespaces(struct task *c, const struct oci_spec *spec, struct err *err);
 

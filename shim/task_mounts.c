@@ -24,8 +24,8 @@ static bool wants_later_mounts(const struct oci_mount *m)
 }
 
 /*
- * Read-only covers the mounts below a recursive one too, unlike with a runtime of the host: the guest sees the whole as one
- * file system, whose parts its own mount flags cannot tell apart.
+ * Read-only covers the mounts below a recursive one too, unlike with a runtime of the host: the
+ * guest sees the whole as one file system, whose parts its own mount flags cannot tell apart.
  */
 static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, struct err *err)
 {
@@ -40,7 +40,8 @@ static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, 
 	int r;
 
 	if (!m->source || !m->source[0])
-		return err_set(err, -EINVAL, "mount of '%s': a bind mount needs a source", m->destination);
+		return err_set(err, -EINVAL, "mount of '%s': a bind mount needs a source",
+			       m->destination);
 	if (m->source[0] != '/') {
 		if (asprintf(&joined, "%s/%s", c->record->bundle, m->source) < 0)
 			return joined = NULL, -ENOMEM;
@@ -55,7 +56,9 @@ static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, 
 
 int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *err)
 {
-	struct hostshare_source rootfs = { .path = c->record->rootfs, .recursive = true, .is_directory = true };
+	struct hostshare_source rootfs = { .path = c->record->rootfs,
+					   .recursive = true,
+					   .is_directory = true };
 	int r;
 
 	r = hostshare_add_container(c->sandbox->share, c->record->id, err);
@@ -80,7 +83,7 @@ int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *
 
 /* Those that containers of one VM can share by name. The network is the VM's own. */
 static const bool can_share[OCI_NS_COUNT] = {
-	[OCI_NS_PID] = true, [OCI_NS_IPC] = true,    [OCI_NS_UTS] = true,
+	[OCI_NS_PID] = true,  [OCI_NS_IPC] = true,    [OCI_NS_UTS] = true,
 	[OCI_NS_USER] = true, [OCI_NS_CGROUP] = true,
 };
 
@@ -99,7 +102,8 @@ static struct task *owner_of_path(struct sandbox *s, const char *path)
 }
 
 /* A proxy has no namespaces of its own but the network: its path means the container's. */
-static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, char *key, struct err *err)
+static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, char *key,
+		       struct err *err)
 {
 	const char *type = oci_namespace_name(ns);
 	const struct task *owner;
@@ -112,13 +116,16 @@ static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, 
 	if (stat(own, &host) < 0)
 		return err_set_errno(err, -errno, "%s namespace of the host", type);
 	if (st.st_dev != host.st_dev || st.st_ino != host.st_ino) {
-		snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:%jx:%jx", type, (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+		snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:%jx:%jx", type, (uintmax_t)st.st_dev,
+			 (uintmax_t)st.st_ino);
 		return 0;
 	}
 	owner = owner_of_path(c->sandbox, path);
 	if (!owner || !owner->namespace_keys[ns][0])
-		return err_set(err, -EOPNOTSUPP,
-			       "%s namespace '%s' is the host's: a container in a VM cannot share it", type, path);
+		return err_set(
+			err, -EOPNOTSUPP,
+			"%s namespace '%s' is the host's: a container in a VM cannot share it",
+			type, path);
 	memcpy(key, owner->namespace_keys[ns], TASK_NAMESPACE_KEY_MAX);
 	return 0;
 }
@@ -133,7 +140,8 @@ int task_choose_namespaces(struct task *c, const struct oci_spec *spec, struct e
 		if (!entry->present || ns == OCI_NS_NETWORK)
 			continue;
 		if (!can_share[ns] && entry->path)
-			return err_set(err, -EOPNOTSUPP, "%s namespace '%s': joining one is not supported",
+			return err_set(err, -EOPNOTSUPP,
+				       "%s namespace '%s': joining one is not supported",
 				       oci_namespace_name(ns), entry->path);
 		if (entry->path)
 			r = key_of_path(c, ns, entry->path, key, err);

@@ -19,13 +19,15 @@ static struct task *find_task(struct sandbox *s, struct ttrpc_call *call, const 
 	return c;
 }
 
-static struct proc *find_proc(struct sandbox *s, struct ttrpc_call *call, const char *id, const char *exec_id)
+static struct proc *find_proc(struct sandbox *s, struct ttrpc_call *call, const char *id,
+			      const char *exec_id)
 {
 	struct task *c = find_task(s, call, id);
 	struct proc *p = c ? task_proc(c, exec_id) : NULL;
 
 	if (c && !p)
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "process '%s' of container '%s' does not exist", exec_id, id);
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"process '%s' of container '%s' does not exist", exec_id, id);
 	return p;
 }
 
@@ -164,7 +166,8 @@ static void task_pids(struct ttrpc_call *call, const void *message, void *userda
 static void task_connect(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Containerd__Task__V2__ConnectRequest *request = message;
-	Containerd__Task__V2__ConnectResponse response = CONTAINERD__TASK__V2__CONNECT_RESPONSE__INIT;
+	Containerd__Task__V2__ConnectResponse response =
+		CONTAINERD__TASK__V2__CONNECT_RESPONSE__INIT;
 	struct task *c = task_find(userdata, request->id);
 
 	/* containerd asks for ids that it is not sure of, and wants no error. */
@@ -178,7 +181,8 @@ static void task_connect(struct ttrpc_call *call, const void *message, void *use
 
 static void created(enum ttrpc_code code, const char *message, void *userdata)
 {
-	Containerd__Task__V2__CreateTaskResponse response = CONTAINERD__TASK__V2__CREATE_TASK_RESPONSE__INIT;
+	Containerd__Task__V2__CreateTaskResponse response =
+		CONTAINERD__TASK__V2__CREATE_TASK_RESPONSE__INIT;
 	struct pending *pending = userdata;
 
 	if (pending_failed(pending, code, message))
@@ -194,16 +198,19 @@ static void task_service_create(struct ttrpc_call *call, const void *message, vo
 	struct task_config config = {
 		.id = request->id,
 		.bundle = request->bundle,
-		.io = { .paths = { request->stdin, request->stdout, request->stderr }, .terminal = request->terminal },
+		.io = { .paths = { request->stdin, request->stdout, request->stderr },
+			.terminal = request->terminal },
 	};
 	struct pending *pending;
 
 	if (request->checkpoint[0]) {
-		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "restore from a checkpoint is not supported");
+		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED,
+				"restore from a checkpoint is not supported");
 		return;
 	}
 	if (request->n_rootfs > 0) {
-		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "rootfs given as a list of mounts is not supported");
+		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED,
+				"rootfs given as a list of mounts is not supported");
 		return;
 	}
 	pending = pend(call, NULL, NULL);
@@ -265,7 +272,10 @@ static void task_service_delete(struct ttrpc_call *call, const void *message, vo
 
 /* ---- Exec and what is done to processes ---- */
 
-/* "types.containerd.io/opencontainers/runtime-spec/1/Process" and the like: the last segment counts. */
+/*
+ * "types.containerd.io/opencontainers/runtime-spec/1/Process" and the like: the last segment
+ * counts.
+ */
 static bool is_process(const Containerd__Task__V2__Any *any)
 {
 	const char *last = strrchr(any->type_url, '/');
@@ -278,7 +288,8 @@ static void task_service_exec(struct ttrpc_call *call, const void *message, void
 	const Containerd__Task__V2__ExecProcessRequest *request = message;
 	struct proc_config config = {
 		.exec_id = request->exec_id,
-		.io = { .paths = { request->stdin, request->stdout, request->stderr }, .terminal = request->terminal },
+		.io = { .paths = { request->stdin, request->stdout, request->stderr },
+			.terminal = request->terminal },
 	};
 	struct task *c = find_task(userdata, call, request->id);
 	struct pending *pending;
@@ -292,7 +303,8 @@ static void task_service_exec(struct ttrpc_call *call, const void *message, void
 	}
 	pending = pend(call, c, NULL);
 	if (pending)
-		task_exec(c, &config, request->spec->value.data, request->spec->value.len, reply_empty, pending);
+		task_exec(c, &config, request->spec->value.data, request->spec->value.len,
+			  reply_empty, pending);
 }
 
 static void task_service_kill(struct ttrpc_call *call, const void *message, void *userdata)
@@ -408,9 +420,9 @@ static void task_service_checkpoint(struct ttrpc_call *call, const void *message
 	ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "checkpoint is not supported");
 }
 
-#define METHOD(name_, request_, response_, handler_)                                 \
-	{                                                                            \
-		.name = name_, .request = &containerd__task__v2__##request_##__descriptor, \
+#define METHOD(name_, request_, response_, handler_)                                              \
+	{                                                                                         \
+		.name = name_, .request = &containerd__task__v2__##request_##__descriptor,        \
 		.response = &containerd__task__v2__##response_##__descriptor, .handler = handler_ \
 	}
 
