@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fake_vm.h - a VM for tests of the monitor: its agent runs in the test's own loop and starts real programs on the host
+ * fake_vm.h - a VM for tests of the monitor: its agent runs in the test's own loop and starts real
+ * programs on the host
  *
- * Shape:    a driver and a file server table. "VMM" and "file server" are children that sleep, so that
- *           pids, their deaths and records are real; the channel is a socketpair. Containers are not confined at all.
+ * Shape:    a driver and a file server table. "VMM" and "file server" are children that sleep, so
+ *           that pids, their deaths and records are real; the channel is a socketpair. Containers
+ *           are not confined at all.
  * Order:    fake_vm_init; fake_vm points to the VM while there is one.
  */
 #ifndef ONGGI_TESTS_FAKE_VM_H
@@ -62,7 +64,7 @@ static struct {
 	unsigned int last_create_mounts;
 	char last_keys[8][80];
 	unsigned int n_last_keys;
-	bool silent;         /* the guest does not answer at all */
+	bool silent;	     /* the guest does not answer at all */
 	bool hold_create;    /* CreateContainer is not answered */
 	bool ignore_signals; /* SignalProcess is not answered */
 	bool bad_status;     /* WaitProcess answers an impossible status */
@@ -86,7 +88,8 @@ static inline pid_t fake_sleeper(void)
 
 /* ---- processes ---- */
 
-static inline struct fake_proc *fake_find(struct fake_vm *vm, const char *container, const char *exec_id)
+static inline struct fake_proc *fake_find(struct fake_vm *vm, const char *container,
+					  const char *exec_id)
 {
 	for (int i = 0; i < FAKE_PROCS_MAX; i++) {
 		struct fake_proc *p = &vm->procs[i];
@@ -97,13 +100,14 @@ static inline struct fake_proc *fake_find(struct fake_vm *vm, const char *contai
 	return NULL;
 }
 
-static inline struct fake_proc *fake_find_or_fail(struct fake_vm *vm, struct ttrpc_call *call, const char *container,
-						  const char *exec_id)
+static inline struct fake_proc *fake_find_or_fail(struct fake_vm *vm, struct ttrpc_call *call,
+						  const char *container, const char *exec_id)
 {
 	struct fake_proc *p = fake_find(vm, container, exec_id);
 
 	if (!p)
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "no process '%s' in '%s'", exec_id, container);
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "no process '%s' in '%s'", exec_id,
+				container);
 	return p;
 }
 
@@ -142,7 +146,8 @@ static inline void fake_ended(pid_t pid, int status, void *userdata)
 	struct fake_proc *p = userdata;
 
 	p->ended = true;
-	p->status = WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 128u + (uint32_t)WTERMSIG(status);
+	p->status = WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status)
+				      : 128u + (uint32_t)WTERMSIG(status);
 	fake_answer_wait(p);
 }
 
@@ -168,7 +173,8 @@ static inline void fake_free_proc(struct fake_proc *p)
 	*p = (struct fake_proc){ 0 };
 }
 
-static inline struct fake_proc *fake_add(struct fake_vm *vm, const char *container, const char *exec_id, char **args)
+static inline struct fake_proc *fake_add(struct fake_vm *vm, const char *container,
+					 const char *exec_id, char **args)
 {
 	for (int i = 0; i < FAKE_PROCS_MAX; i++) {
 		struct fake_proc *p = &vm->procs[i];
@@ -193,7 +199,8 @@ static inline void fake_start(struct fake_vm *vm, struct fake_proc *p)
 {
 	int in[2], out[2][2];
 
-	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out[0], O_CLOEXEC) < 0 || pipe2(out[1], O_CLOEXEC) < 0)
+	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out[0], O_CLOEXEC) < 0 ||
+	    pipe2(out[1], O_CLOEXEC) < 0)
 		abort();
 	p->pid = fork();
 	if (p->pid == 0) {
@@ -211,8 +218,8 @@ static inline void fake_start(struct fake_vm *vm, struct fake_proc *p)
 		close(out[i][1]);
 		p->out[i] = out[i][0];
 		fcntl(p->out[i], F_SETFL, O_NONBLOCK);
-		loop_add_fd(vm->loop, p->out[i], p->read_call[i] ? LOOP_READ : 0, fake_read_ready, p,
-			    &p->out_source[i]);
+		loop_add_fd(vm->loop, p->out[i], p->read_call[i] ? LOOP_READ : 0, fake_read_ready,
+			    p, &p->out_source[i]);
 	}
 	p->started = true;
 	loop_add_child(vm->loop, p->pid, fake_ended, p, &p->child);
@@ -240,10 +247,12 @@ static inline void fake_configure(struct ttrpc_call *call, const void *message, 
 	ttrpc_call_reply(call, &r.base);
 }
 
-static inline void fake_create_container(struct ttrpc_call *call, const void *message, void *userdata)
+static inline void fake_create_container(struct ttrpc_call *call, const void *message,
+					 void *userdata)
 {
 	const Onggi__Agent__V1__CreateContainerRequest *request = message;
-	Onggi__Agent__V1__CreateContainerResponse r = ONGGI__AGENT__V1__CREATE_CONTAINER_RESPONSE__INIT;
+	Onggi__Agent__V1__CreateContainerResponse r =
+		ONGGI__AGENT__V1__CREATE_CONTAINER_RESPONSE__INIT;
 	_cleanup_(oci_spec_free_p) struct oci_spec *spec = NULL;
 	struct fake_vm *vm = userdata;
 
@@ -251,8 +260,8 @@ static inline void fake_create_container(struct ttrpc_call *call, const void *me
 	fake.last_create_mounts = (unsigned int)request->n_mounts;
 	fake.n_last_keys = 0;
 	for (size_t i = 0; i < request->n_namespaces && i < 8; i++)
-		snprintf(fake.last_keys[fake.n_last_keys++], 80, "%s=%s", request->namespaces[i]->type,
-			 request->namespaces[i]->key);
+		snprintf(fake.last_keys[fake.n_last_keys++], 80, "%s=%s",
+			 request->namespaces[i]->type, request->namespaces[i]->key);
 	if (fake.hold_create) {
 		fake_hold(vm, call);
 		return;
@@ -275,7 +284,8 @@ static inline void fake_add_process(struct ttrpc_call *call, const void *message
 	const Onggi__Agent__V1__AddProcessRequest *request = message;
 	_cleanup_(oci_process_free_p) struct oci_process *process = NULL;
 
-	if (oci_process_parse((const char *)request->process.data, request->process.len, &process, NULL) < 0) {
+	if (oci_process_parse((const char *)request->process.data, request->process.len, &process,
+			      NULL) < 0) {
 		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "process");
 		return;
 	}
@@ -287,12 +297,14 @@ static inline void fake_start_process(struct ttrpc_call *call, const void *messa
 {
 	const Onggi__Agent__V1__ProcessRef *request = message;
 	Onggi__Agent__V1__StartProcessResponse r = ONGGI__AGENT__V1__START_PROCESS_RESPONSE__INIT;
-	struct fake_proc *p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
+	struct fake_proc *p =
+		fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 
 	if (!p)
 		return;
 	if (!strcmp(p->args[0], "/nonexistent")) {
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "exec: \"/nonexistent\": no such file or directory");
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"exec: \"/nonexistent\": no such file or directory");
 		p->ended = true;
 		p->status = 127;
 		fake_answer_wait(p);
@@ -332,7 +344,8 @@ static inline void fake_signal(struct ttrpc_call *call, const void *message, voi
 static inline void fake_wait(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Onggi__Agent__V1__ProcessRef *request = message;
-	struct fake_proc *p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
+	struct fake_proc *p =
+		fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 
 	if (!p)
 		return;
@@ -343,7 +356,8 @@ static inline void fake_wait(struct ttrpc_call *call, const void *message, void 
 static inline void fake_read(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Onggi__Agent__V1__ReadOutputRequest *request = message;
-	struct fake_proc *p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
+	struct fake_proc *p =
+		fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 	int i = request->stream == 2;
 
 	if (!p)
@@ -358,7 +372,8 @@ static inline void fake_write(struct ttrpc_call *call, const void *message, void
 {
 	const Onggi__Agent__V1__WriteInputRequest *request = message;
 	Onggi__Agent__V1__WriteInputResponse r = ONGGI__AGENT__V1__WRITE_INPUT_RESPONSE__INIT;
-	struct fake_proc *p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
+	struct fake_proc *p =
+		fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 	ssize_t n;
 
 	if (!p)
@@ -375,7 +390,8 @@ static inline void fake_write(struct ttrpc_call *call, const void *message, void
 static inline void fake_close_input(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Onggi__Agent__V1__ProcessRef *request = message;
-	struct fake_proc *p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
+	struct fake_proc *p =
+		fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 
 	if (!p)
 		return;
@@ -392,7 +408,8 @@ static inline void fake_ok(struct ttrpc_call *call, const void *message, void *u
 static inline void fake_list(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	Onggi__Agent__V1__ListProcessesResponse r = ONGGI__AGENT__V1__LIST_PROCESSES_RESPONSE__INIT;
-	Onggi__Agent__V1__GuestProcess process = ONGGI__AGENT__V1__GUEST_PROCESS__INIT, *list[] = { &process };
+	Onggi__Agent__V1__GuestProcess process = ONGGI__AGENT__V1__GUEST_PROCESS__INIT,
+				       *list[] = { &process };
 
 	process.pid = 7;
 	process.command = (char *)"evil\033[2J";
@@ -404,7 +421,8 @@ static inline void fake_list(struct ttrpc_call *call, const void *message, void 
 static inline void fake_remove_process(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Onggi__Agent__V1__ProcessRef *request = message;
-	struct fake_proc *p = fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
+	struct fake_proc *p =
+		fake_find_or_fail(userdata, call, request->container_id, request->exec_id);
 
 	if (!p)
 		return;
@@ -412,7 +430,8 @@ static inline void fake_remove_process(struct ttrpc_call *call, const void *mess
 	ttrpc_call_reply(call, &fake_empty.base);
 }
 
-static inline void fake_remove_container(struct ttrpc_call *call, const void *message, void *userdata)
+static inline void fake_remove_container(struct ttrpc_call *call, const void *message,
+					 void *userdata)
 {
 	const Onggi__Agent__V1__ContainerRef *request = message;
 	struct fake_vm *vm = userdata;
@@ -425,15 +444,16 @@ static inline void fake_remove_container(struct ttrpc_call *call, const void *me
 	ttrpc_call_reply(call, &fake_empty.base);
 }
 
-#define FAKE_METHOD(name_, request_, response_, handler_)                         \
-	{                                                                         \
-		name_, &onggi__agent__v1__##request_##__descriptor,               \
-			&onggi__agent__v1__##response_##__descriptor, handler_    \
+#define FAKE_METHOD(name_, request_, response_, handler_)                      \
+	{                                                                      \
+		name_, &onggi__agent__v1__##request_##__descriptor,            \
+			&onggi__agent__v1__##response_##__descriptor, handler_ \
 	}
 
 static const struct ttrpc_method fake_methods[] = {
 	FAKE_METHOD("Configure", configure_request, configure_response, fake_configure),
-	FAKE_METHOD("CreateContainer", create_container_request, create_container_response, fake_create_container),
+	FAKE_METHOD("CreateContainer", create_container_request, create_container_response,
+		    fake_create_container),
 	FAKE_METHOD("AddProcess", add_process_request, empty, fake_add_process),
 	FAKE_METHOD("StartProcess", process_ref, start_process_response, fake_start_process),
 	FAKE_METHOD("SignalProcess", signal_process_request, empty, fake_signal),
@@ -449,9 +469,9 @@ static const struct ttrpc_method fake_methods[] = {
 	FAKE_METHOD("RemoveContainer", container_ref, empty, fake_remove_container),
 };
 
-static struct ttrpc_service fake_service = {
-	.name = "onggi.agent.v1.Agent", .methods = fake_methods, .n_methods = ARRAY_SIZE(fake_methods)
-};
+static struct ttrpc_service fake_service = { .name = "onggi.agent.v1.Agent",
+					     .methods = fake_methods,
+					     .n_methods = ARRAY_SIZE(fake_methods) };
 
 /* ---- driver ---- */
 
@@ -463,8 +483,9 @@ static inline void fake_vmm_ended(pid_t pid, int status, void *userdata)
 	vm->events.on_exit(&vm->vm, status, "fake last words\n", vm->userdata);
 }
 
-static inline int fake_vm_create(struct loop *loop, const struct vm_config *config, const struct vm_events *events,
-				 void *userdata, struct vm **ret, struct err *err);
+static inline int fake_vm_create(struct loop *loop, const struct vm_config *config,
+				 const struct vm_events *events, void *userdata, struct vm **ret,
+				 struct err *err);
 
 static inline void fake_vm_destroy(struct vm *base)
 {
@@ -518,8 +539,9 @@ static const struct vm_driver fake_driver = {
 	.console_tail = fake_vm_console,
 };
 
-static inline int fake_vm_create(struct loop *loop, const struct vm_config *config, const struct vm_events *events,
-				 void *userdata, struct vm **ret, struct err *err)
+static inline int fake_vm_create(struct loop *loop, const struct vm_config *config,
+				 const struct vm_events *events, void *userdata, struct vm **ret,
+				 struct err *err)
 {
 	struct fake_vm *vm = calloc(1, sizeof(*vm));
 	int pair[2];
@@ -567,8 +589,8 @@ static inline void fake_files_ended(pid_t pid, int status, void *userdata)
 }
 
 static inline int fake_files_create(struct loop *loop, const struct file_server_config *config,
-				    file_server_exit_fn on_exit, void *userdata, struct file_server **ret,
-				    struct err *err)
+				    file_server_exit_fn on_exit, void *userdata,
+				    struct file_server **ret, struct err *err)
 {
 	struct fake_files *f = calloc(1, sizeof(*f));
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shim_world.h - a state root, bundles, and a sandbox over a fake VM whose services a client calls, all in one loop
+ * shim_world.h - a state root, bundles, and a sandbox over a fake VM whose services a client calls,
+ * all in one loop
  */
 #ifndef ONGGI_TESTS_SHIM_WORLD_H
 #define ONGGI_TESTS_SHIM_WORLD_H
@@ -69,12 +70,20 @@ static inline struct ttrpc_client *world_connect(struct world *w)
 static inline void world_start_sandbox(struct world *w)
 {
 	struct sandbox_options options = {
-		.root = w->root, .id = "s1", .netns_dev = 1, .netns_ino = 2, .config = &w->config, .vcpus = 1,
-		.memory_mib = 256, .driver = &fake_driver, .files = &fake_files,
+		.root = w->root,
+		.id = "s1",
+		.netns_dev = 1,
+		.netns_ino = 2,
+		.config = &w->config,
+		.vcpus = 1,
+		.memory_mib = 256,
+		.driver = &fake_driver,
+		.files = &fake_files,
 	};
 
 	mkdirat(w->rootfd, "sandboxes/s1", 0700);
-	assert_int_equal(sandbox_create(w->loop, &options, world_on_empty, w, &w->sandbox, &w->err), 0);
+	assert_int_equal(sandbox_create(w->loop, &options, world_on_empty, w, &w->sandbox, &w->err),
+			 0);
 	services_init(w->services, w->sandbox);
 	assert_int_equal(ttrpc_server_create(w->loop, w->services, SERVICES_COUNT, &w->server), 0);
 	w->client = world_connect(w);
@@ -92,7 +101,9 @@ static inline int world_setup_bare(void **state)
 	snprintf(w->root, sizeof(w->root), "%s/run", w->dir);
 	assert_int_equal(state_open_root(w->root, &w->rootfd, &w->err), 0);
 	assert_int_equal(loop_create(&w->loop), 0);
-	w->config = (struct config){ .accel = (char *)"tcg", .driver = (char *)"fake", .boot_timeout_ms = 10000 };
+	w->config = (struct config){ .accel = (char *)"tcg",
+				     .driver = (char *)"fake",
+				     .boot_timeout_ms = 10000 };
 	*state = w;
 	return 0;
 }
@@ -143,17 +154,18 @@ static inline void world_run_for(struct world *w, uint64_t ms)
 	loop_source_destroy(timer);
 }
 
-#define WORLD_UNTIL(w, condition)                                           \
-	do {                                                                \
+#define WORLD_UNTIL(w, condition)                                             \
+	do {                                                                  \
 		for (int until_ = 0; !(condition) && until_ < 1000; until_++) \
-			world_run_for(w, 10);                               \
-		assert_true(condition);                                     \
+			world_run_for(w, 10);                                 \
+		assert_true(condition);                                       \
 	} while (0)
 
 /* ---- bundles ---- */
 
 /* @command for sh -c. @more: further members of the spec, with a leading comma; may be "". */
-static inline void world_bundle(struct world *w, const char *id, const char *command, const char *more)
+static inline void world_bundle(struct world *w, const char *id, const char *command,
+				const char *more)
 {
 	char path[160], spec[4096];
 
@@ -172,7 +184,8 @@ static inline void world_bundle(struct world *w, const char *id, const char *com
 }
 
 /* A FIFO <dir>/<id>/<name>; its reader (or writer) is returned. */
-static inline int world_fifo(struct world *w, const char *id, const char *name, int flags, char path[160])
+static inline int world_fifo(struct world *w, const char *id, const char *name, int flags,
+			     char path[160])
 {
 	int fd;
 
@@ -185,12 +198,14 @@ static inline int world_fifo(struct world *w, const char *id, const char *name, 
 
 /* ---- calls ---- */
 
-#define WORLD_CALL(w, method, request, response)                                                          \
-	((w)->err = (struct err)ERR_INIT,                                                                 \
-	 ttrpc_client_call_wait((w)->client, (w)->loop, TASK_SERVICE, method, &(request)->base,            \
-				&containerd__task__v2__##response##__descriptor, 20000, NULL, &(w)->err))
+#define WORLD_CALL(w, method, request, response)                                                \
+	((w)->err = (struct err)ERR_INIT,                                                       \
+	 ttrpc_client_call_wait((w)->client, (w)->loop, TASK_SERVICE, method, &(request)->base, \
+				&containerd__task__v2__##response##__descriptor, 20000, NULL,   \
+				&(w)->err))
 
-static inline int world_create_io(struct world *w, const char *id, const char *in, const char *out, const char *err)
+static inline int world_create_io(struct world *w, const char *id, const char *in, const char *out,
+				  const char *err)
 {
 	Containerd__Task__V2__CreateTaskRequest r = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
 	char bundle[160];
@@ -237,10 +252,11 @@ static inline int world_delete(struct world *w, const char *id, const char *exec
 	return WORLD_CALL(w, "Delete", &r, delete_response);
 }
 
-static inline int world_exec_io(struct world *w, const char *id, const char *exec_id, const char *command,
-				const char *out)
+static inline int world_exec_io(struct world *w, const char *id, const char *exec_id,
+				const char *command, const char *out)
 {
-	Containerd__Task__V2__ExecProcessRequest r = CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
+	Containerd__Task__V2__ExecProcessRequest r =
+		CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
 	Containerd__Task__V2__Any spec = CONTAINERD__TASK__V2__ANY__INIT;
 	char text[1024];
 
@@ -265,7 +281,8 @@ static inline int world_wait(struct world *w, const char *id, const char *exec_i
 	r.exec_id = (char *)exec_id;
 	w->err = (struct err)ERR_INIT;
 	rc = ttrpc_client_call_wait(w->client, w->loop, TASK_SERVICE, "Wait", &r.base,
-				    &containerd__task__v2__wait_response__descriptor, 20000, &answer, &w->err);
+				    &containerd__task__v2__wait_response__descriptor, 20000,
+				    &answer, &w->err);
 	if (rc < 0)
 		return rc;
 	rc = (int)answer->exit_status;
@@ -285,7 +302,8 @@ static inline int world_state(struct world *w, const char *id, const char *exec_
 	r.exec_id = (char *)exec_id;
 	w->err = (struct err)ERR_INIT;
 	rc = ttrpc_client_call_wait(w->client, w->loop, TASK_SERVICE, "State", &r.base,
-				    &containerd__task__v2__state_response__descriptor, 20000, &answer, &w->err);
+				    &containerd__task__v2__state_response__descriptor, 20000,
+				    &answer, &w->err);
 	if (rc < 0)
 		return rc;
 	rc = (int)answer->status;

@@ -114,7 +114,10 @@ static void rootfs_appears_in_the_share_only(void **state)
 	struct stat st;
 
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = p->source, .is_directory = true }), 0);
+	assert_int_equal(
+		attach(p, "rootfs",
+		       &(struct hostshare_source){ .path = p->source, .is_directory = true }),
+		0);
 	assert_int_equal(try_open(p, "c1/rootfs/file", O_RDWR), 0);
 	assert_int_equal(try_open(p, "c1/rootfs/new", O_RDWR | O_CREAT), 0);
 	snprintf(path, sizeof(path), "%s/shared/c1/rootfs/file", p->state);
@@ -136,7 +139,9 @@ static void readonly_source_cannot_be_written(void **state)
 	struct place *p = *state;
 
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = p->source, .readonly = true }), 0);
+	assert_int_equal(
+		attach(p, "m0", &(struct hostshare_source){ .path = p->source, .readonly = true }),
+		0);
 	assert_int_equal(try_open(p, "c1/m0/file", O_RDONLY), 0);
 	assert_int_equal(try_open(p, "c1/m0/file", O_RDWR), -EROFS);
 	assert_int_equal(try_open(p, "c1/m0/new", O_RDWR | O_CREAT), -EROFS);
@@ -150,11 +155,15 @@ static void readonly_reaches_mounts_below_a_recursive_source(void **state)
 	snprintf(sub, sizeof(sub), "%s/sub", p->source);
 	assert_int_equal(mount("tmpfs", sub, "tmpfs", 0, NULL), 0);
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = p->source, .recursive = true,
-								 .readonly = true }), 0);
+	assert_int_equal(attach(p, "m0",
+				&(struct hostshare_source){
+					.path = p->source, .recursive = true, .readonly = true }),
+			 0);
 	assert_int_equal(try_open(p, "c1/m0/sub/new", O_RDWR | O_CREAT), -EROFS);
 	/* The source itself is as it was. */
-	assert_int_equal(attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }), 0);
+	assert_int_equal(
+		attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }),
+		0);
 	assert_int_equal(try_open(p, "c1/m1/sub/new", O_RDWR | O_CREAT), 0);
 	hostshare_remove_container(p->share, "c1");
 	assert_int_equal(umount(sub), 0);
@@ -172,7 +181,9 @@ static void mounts_below_stay_out_of_a_plain_bind(void **state)
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
 	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = p->source }), 0);
 	assert_int_equal(try_open(p, "c1/m0/sub/inner", O_RDONLY), -ENOENT);
-	assert_int_equal(attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }), 0);
+	assert_int_equal(
+		attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }),
+		0);
 	assert_int_equal(try_open(p, "c1/m1/sub/inner", O_RDONLY), 0);
 	assert_int_equal(umount2(sub, MNT_DETACH), 0);
 }
@@ -186,7 +197,9 @@ static void what_was_mounted_after_the_share_began_is_seen(void **state)
 	snprintf(path, sizeof(path), "%s/late", p->source);
 	assert_int_equal(mkdir(path, 0755), 0);
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = p->source, .recursive = true }), 0);
+	assert_int_equal(attach(p, "rootfs",
+				&(struct hostshare_source){ .path = p->source, .recursive = true }),
+			 0);
 	assert_int_equal(try_open(p, "c1/rootfs/late", O_RDONLY), 0);
 	assert_int_equal(umount2(p->source, MNT_DETACH), 0);
 }
@@ -198,10 +211,13 @@ static void single_file_is_shared(void **state)
 
 	snprintf(path, sizeof(path), "%s/file", p->source);
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m3", &(struct hostshare_source){ .path = path, .readonly = true }), 0);
+	assert_int_equal(
+		attach(p, "m3", &(struct hostshare_source){ .path = path, .readonly = true }), 0);
 	assert_int_equal(try_open(p, "c1/m3", O_RDONLY), 0);
 	assert_int_equal(try_open(p, "c1/m3", O_RDWR), -EROFS);
-	assert_int_equal(attach(p, "rootfs", &(struct hostshare_source){ .path = path, .is_directory = true }), -ENOTDIR);
+	assert_int_equal(attach(p, "rootfs",
+				&(struct hostshare_source){ .path = path, .is_directory = true }),
+			 -ENOTDIR);
 }
 
 static void removal_leaves_the_source_alone(void **state)
@@ -231,7 +247,9 @@ static void missing_source_is_named(void **state)
 	struct place *p = *state;
 
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
-	assert_int_equal(attach(p, "m0", &(struct hostshare_source){ .path = "/nonexistent/volume" }), -ENOENT);
+	assert_int_equal(
+		attach(p, "m0", &(struct hostshare_source){ .path = "/nonexistent/volume" }),
+		-ENOENT);
 	assert_non_null(strstr(err.text, "'/nonexistent/volume': No such file or directory"));
 }
 

@@ -22,7 +22,7 @@ struct guest {
 	char dir[64], path[RELAY_STREAMS][96];
 	size_t total, said;
 	uint32_t asked;
-	bool mute;         /* leaves requests unanswered */
+	bool mute; /* leaves requests unanswered */
 	bool input_closed, drained;
 	unsigned int requests;
 	size_t appetite;
@@ -158,7 +158,8 @@ static int teardown(void **state)
 
 static void open_io(struct guest *g, bool with_input)
 {
-	struct relay_config config = { .paths = { with_input ? g->path[0] : NULL, g->path[1], g->path[2] } };
+	struct relay_config config = { .paths = { with_input ? g->path[0] : NULL, g->path[1],
+						  g->path[2] } };
 	struct err err = ERR_INIT;
 
 	assert_int_equal(relay_create(g->loop, &config, &ops, g, &g->io, &err), 0);
@@ -426,7 +427,8 @@ static void guest_that_answers_too_much_ends_the_stream(void **state)
 	open_io(g, false);
 	fd = open_reader(g);
 	relay_start(g->io);
-	assert_int_equal(relay_output(g->io, RELAY_STDOUT, huge, RELAY_CHUNK_BYTES + 1, false), -EPROTO);
+	assert_int_equal(relay_output(g->io, RELAY_STDOUT, huge, RELAY_CHUNK_BYTES + 1, false),
+			 -EPROTO);
 	relay_process_ended(g->io);
 	assert_true(g->drained);
 	assert_int_equal(read(fd, huge, 1), 0);

@@ -167,8 +167,9 @@ static void missing_rootfs_and_missing_volume_are_named(void **state)
 
 	world_bundle(w, "c0", "sleep 100", "");
 	assert_int_equal(world_create(w, "c0"), 0);
-	world_bundle(w, "c1", "true", ",\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\","
-				      "\"source\":\"/nonexistent/vol\",\"options\":[\"rbind\"]}]");
+	world_bundle(w, "c1", "true",
+		     ",\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\","
+		     "\"source\":\"/nonexistent/vol\",\"options\":[\"rbind\"]}]");
 	assert_int_equal(world_create(w, "c1"), -ENOENT);
 	assert_non_null(strstr(w->err.text, "mount of '/data'"));
 	assert_non_null(strstr(w->err.text, "'/nonexistent/vol': No such file or directory"));
@@ -188,7 +189,9 @@ static void agent_is_told_where_mounts_are_and_the_rootfs_is_closed_for_writing(
 		 "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
 		 "\"process\":{\"cwd\":\"/\",\"args\":[\"true\"]},"
 		 "\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-		 "{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"bind\",\"ro\"]}]}", w->dir);
+		 "{\"destination\":\"/"
+		 "d\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"bind\",\"ro\"]}]}",
+		 w->dir);
 	snprintf(path, sizeof(path), "%s/c1/config.json", w->dir);
 	assert_int_equal(io_replace_file(AT_FDCWD, path, spec, strlen(spec), 0600), 0);
 	assert_int_equal(world_create(w, "c1"), 0);
@@ -210,14 +213,16 @@ static void writable_rootfs_stays_writable(void **state)
 static void rootfs_as_a_list_of_mounts_is_refused(void **state)
 {
 	Containerd__Task__V2__CreateTaskRequest r = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
-	Containerd__Task__V2__Mount mount_ = CONTAINERD__TASK__V2__MOUNT__INIT, *list[] = { &mount_ };
+	Containerd__Task__V2__Mount mount_ = CONTAINERD__TASK__V2__MOUNT__INIT,
+				    *list[] = { &mount_ };
 	struct world *w = *state;
 
 	r.id = (char *)"c1";
 	r.bundle = (char *)"/tmp";
 	r.rootfs = list;
 	r.n_rootfs = 1;
-	assert_int_equal(WORLD_CALL(w, "Create", &r, create_task_response), ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
+	assert_int_equal(WORLD_CALL(w, "Create", &r, create_task_response),
+			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
 }
 
 static void ids_that_are_no_names_are_refused(void **state)
@@ -235,13 +240,18 @@ static void containers_share_namespaces_of_a_proxy_by_its_container(void **state
 	struct world *w = *state;
 	char spec[512], key[80];
 
-	world_bundle(w, "c1", "sleep 100", ",\"linux\":{\"namespaces\":[{\"type\":\"ipc\"},{\"type\":\"uts\"}]}");
+	world_bundle(w, "c1", "sleep 100",
+		     ",\"linux\":{\"namespaces\":[{\"type\":\"ipc\"},{\"type\":\"uts\"}]}");
 	assert_int_equal(world_create(w, "c1"), 0);
 	assert_int_equal(fake.n_last_keys, 2);
 	strcpy(key, strstr(fake.last_keys[0], "ipc=") ? fake.last_keys[0] : fake.last_keys[1]);
-	/* As podman's pods do: the path goes by way of the process that stands for the first container. */
+	/*
+	 * As podman's pods do: the path goes by way of the process that stands for the first
+	 * container.
+	 */
 	w->sandbox->containers->init->host_pid = getpid();
-	snprintf(spec, sizeof(spec), ",\"linux\":{\"namespaces\":[{\"type\":\"ipc\",\"path\":\"/proc/%d/ns/ipc\"}]}",
+	snprintf(spec, sizeof(spec),
+		 ",\"linux\":{\"namespaces\":[{\"type\":\"ipc\",\"path\":\"/proc/%d/ns/ipc\"}]}",
 		 getpid());
 	world_bundle(w, "c2", "sleep 100", spec);
 	assert_int_equal(world_create(w, "c2"), 0);
@@ -253,7 +263,9 @@ static void namespace_of_the_host_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/self/ns/pid\"}]}");
+	world_bundle(
+		w, "c1", "true",
+		",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/self/ns/pid\"}]}");
 	assert_int_not_equal(world_create(w, "c1"), 0);
 	assert_non_null(strstr(w->err.text, "is the host's"));
 }
@@ -296,8 +308,9 @@ int main(void)
 		WORLD_CLAIM(guest_that_does_not_carry_out_a_kill_is_given_up),
 		WORLD_CLAIM(terminal_signal_that_gets_no_answer_leaves_the_vm_alone),
 		WORLD_CLAIM(container_that_is_being_created_fails_when_the_vmm_dies),
-		cmocka_unit_test_setup_teardown(guest_that_does_not_boot_fails_all_who_wait_with_its_console,
-						setup_silent, world_teardown),
+		cmocka_unit_test_setup_teardown(
+			guest_that_does_not_boot_fails_all_who_wait_with_its_console, setup_silent,
+			world_teardown),
 		WORLD_CLAIM(refusal_of_the_agent_is_passed_on_and_leaves_nothing),
 		WORLD_CLAIM(bundle_without_a_spec_is_named),
 		WORLD_CLAIM(missing_rootfs_and_missing_volume_are_named),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* This program is its own monitor: when its first argument is the role it runs one over the fake VM. */
+/*
+ * This program is its own monitor: when its first argument is the role it runs one over the fake
+ * VM.
+ */
 #include "tests/unit/shim_world.h"
 
 #include "shim/monitor.h"
@@ -22,9 +25,11 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(p->dir));
 	snprintf(p->root, sizeof(p->root), "%s/run", p->dir);
 	assert_int_equal(state_open_root(p->root, &p->rootfd, &p->err), 0);
-	p->config = (struct config){
-		.accel = (char *)"tcg", .driver = (char *)"fake", .boot_timeout_ms = 5000, .memory_mib = 128, .vcpus = 1
-	};
+	p->config = (struct config){ .accel = (char *)"tcg",
+				     .driver = (char *)"fake",
+				     .boot_timeout_ms = 5000,
+				     .memory_mib = 128,
+				     .vcpus = 1 };
 	*state = p;
 	return 0;
 }
@@ -75,14 +80,16 @@ static struct oci_spec *make_spec(const char *netns, const char *more)
 		snprintf(entry, sizeof(entry), "{\"type\":\"network\"}");
 	snprintf(text, sizeof(text),
 		 "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},"
-		 "\"process\":{\"cwd\":\"/\",\"args\":[\"true\"]},\"linux\":{\"namespaces\":[%s]}%s}",
+		 "\"process\":{\"cwd\":\"/"
+		 "\",\"args\":[\"true\"]},\"linux\":{\"namespaces\":[%s]}%s}",
 		 entry, more);
 	if (oci_spec_parse(text, strlen(text), &spec, &err) < 0)
 		fail_msg("%s", err.text);
 	return spec;
 }
 
-static int join(struct place *p, const char *id, const char *netns, const char *more, struct sandbox_join *ret)
+static int join(struct place *p, const char *id, const char *netns, const char *more,
+		struct sandbox_join *ret)
 {
 	_cleanup_(oci_spec_free_p) struct oci_spec *spec = make_spec(netns, more);
 
@@ -177,7 +184,8 @@ static void same_network_namespace_is_the_same_sandbox(void **state)
 static void annotation_alone_does_not_put_a_container_into_anothers_vm(void **state)
 {
 	static const char pod_a[] = ",\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"pod-a\"}";
-	static const char pod_b[] = ",\"annotations\":{\"io.kubernetes.cri-o.SandboxID\":\"pod-b\"}";
+	static const char pod_b[] =
+		",\"annotations\":{\"io.kubernetes.cri-o.SandboxID\":\"pod-b\"}";
 	struct place *p = *state;
 	struct sandbox_join a, b;
 	char path[64];
@@ -304,9 +312,12 @@ static void size_of_the_vm_follows_the_limits_of_the_first_container(void **stat
 	char path[64], text[4096] = "";
 	size_t len = 0;
 
-	assert_int_equal(join(p, "c1", "", ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}],\"resources\":"
-					   "{\"memory\":{\"limit\":67108865},\"cpu\":{\"quota\":100000000,\"period\":1000}}}",
-			      &j), 0);
+	assert_int_equal(join(p, "c1", "",
+			      ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}],\"resources\":"
+			      "{\"memory\":{\"limit\":67108865},\"cpu\":{\"quota\":100000000,"
+			      "\"period\":1000}}}",
+			      &j),
+			 0);
 	sandbox_join_finish(&j);
 	record = load(p, "c1");
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", record->monitor.pid);

@@ -109,9 +109,15 @@ static void container_record_comes_back_as_it_was_saved(void **state)
 	char *annotations[] = { (char *)"a/b", (char *)"c \"d\"\n", NULL };
 	struct place *p = *state;
 	struct container_record record = {
-		.id = (char *)"c1", .sandbox = (char *)"s1", .bundle = (char *)"/b", .rootfs = (char *)"/b/rootfs",
-		.oci_version = (char *)"1.0.2", .created = (char *)"2026-01-01T00:00:00.000000001Z",
-		.status = CONTAINER_PAUSED, .exit_status = 143, .annotations = annotations,
+		.id = (char *)"c1",
+		.sandbox = (char *)"s1",
+		.bundle = (char *)"/b",
+		.rootfs = (char *)"/b/rootfs",
+		.oci_version = (char *)"1.0.2",
+		.created = (char *)"2026-01-01T00:00:00.000000001Z",
+		.status = CONTAINER_PAUSED,
+		.exit_status = 143,
+		.annotations = annotations,
 		.proxy = { .pid = 12345, .start_time = UINT64_MAX - 1 },
 	};
 
@@ -138,7 +144,11 @@ static void sandbox_record_comes_back_as_it_was_saved(void **state)
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *back = NULL;
 	struct place *p = *state;
 	struct sandbox_record record = {
-		.id = (char *)"s1", .monitor = { 1, 2 }, .vmm = { 3, 4 }, .netns_dev = 4, .netns_ino = 4026532252,
+		.id = (char *)"s1",
+		.monitor = { 1, 2 },
+		.vmm = { 3, 4 },
+		.netns_dev = 4,
+		.netns_ino = 4026532252,
 		.cri_sandbox_id = (char *)"pod",
 	};
 
@@ -165,8 +175,14 @@ static void unknown_container_does_not_exist(void **state)
 static void broken_records_are_named_and_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", "[]", "{", "{\"status\":\"dancing\"}", "{}", "{\"status\":7}",
-		"{\"status\":\"running\",\"proxy\":{\"pid\":-1}}", "{\"status\":\"running\",\"annotations\":[1]}",
+		"",
+		"[]",
+		"{",
+		"{\"status\":\"dancing\"}",
+		"{}",
+		"{\"status\":7}",
+		"{\"status\":\"running\",\"proxy\":{\"pid\":-1}}",
+		"{\"status\":\"running\",\"annotations\":[1]}",
 	};
 	struct container_record *record = NULL;
 	struct place *p = *state;
@@ -174,7 +190,9 @@ static void broken_records_are_named_and_refused(void **state)
 	assert_int_equal(mkdirat(p->fd, "containers/c1", 0700), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		p->err = (struct err)ERR_INIT;
-		assert_int_equal(io_replace_file(p->fd, "containers/c1/state.json", texts[i], strlen(texts[i]), 0600), 0);
+		assert_int_equal(io_replace_file(p->fd, "containers/c1/state.json", texts[i],
+						 strlen(texts[i]), 0600),
+				 0);
 		assert_true(container_record_load(p->fd, "c1", &record, &p->err) < 0);
 		assert_null(record);
 		assert_non_null(strstr(p->err.text, "c1"));

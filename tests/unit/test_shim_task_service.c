@@ -231,7 +231,8 @@ static void exec_in_a_stopped_container_is_refused(void **state)
 
 static void exec_with_a_malformed_process_is_refused(void **state)
 {
-	Containerd__Task__V2__ExecProcessRequest r = CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
+	Containerd__Task__V2__ExecProcessRequest r =
+		CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
 	Containerd__Task__V2__Any spec = CONTAINERD__TASK__V2__ANY__INIT;
 	struct world *w = *state;
 
@@ -332,23 +333,28 @@ struct waited {
 	uint32_t status;
 };
 
-static void on_waited(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void on_waited(enum ttrpc_code code, const char *message, const void *response,
+		      void *userdata)
 {
 	struct waited *waited = userdata;
 
 	waited->code = code;
 	waited->answers++;
 	if (code == TTRPC_OK)
-		waited->status = ((const Containerd__Task__V2__WaitResponse *)response)->exit_status;
+		waited->status =
+			((const Containerd__Task__V2__WaitResponse *)response)->exit_status;
 }
 
-static void wait_async(struct world *w, struct ttrpc_client *client, const char *id, struct waited *waited)
+static void wait_async(struct world *w, struct ttrpc_client *client, const char *id,
+		       struct waited *waited)
 {
 	Containerd__Task__V2__WaitRequest r = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
 
 	r.id = (char *)id;
 	assert_int_equal(ttrpc_client_call(client, "containerd.task.v3.Task", "Wait", &r.base,
-					   &containerd__task__v2__wait_response__descriptor, 0, on_waited, waited), 0);
+					   &containerd__task__v2__wait_response__descriptor, 0,
+					   on_waited, waited),
+			 0);
 }
 
 static void all_who_wait_are_told_also_before_start_and_after_the_end(void **state)
@@ -408,8 +414,10 @@ static void waiters_whose_connection_is_gone_do_not_pile_up(void **state)
 
 static void paused_container_is_shown_as_such_with_its_execs(void **state)
 {
-	Containerd__Task__V2__PauseRequest pause_request = CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
-	Containerd__Task__V2__ResumeRequest resume_request = CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
+	Containerd__Task__V2__PauseRequest pause_request =
+		CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
+	Containerd__Task__V2__ResumeRequest resume_request =
+		CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
 	struct world *w = *state;
 
 	world_bundle(w, "c1", "sleep 100", "");
@@ -432,14 +440,19 @@ static void paused_container_is_shown_as_such_with_its_execs(void **state)
 
 static void what_is_not_supported_says_so(void **state)
 {
-	Containerd__Task__V2__UpdateTaskRequest update = CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
+	Containerd__Task__V2__UpdateTaskRequest update =
+		CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
 	Containerd__Task__V2__StatsRequest stats = CONTAINERD__TASK__V2__STATS_REQUEST__INIT;
-	Containerd__Task__V2__CheckpointTaskRequest checkpoint = CONTAINERD__TASK__V2__CHECKPOINT_TASK_REQUEST__INIT;
+	Containerd__Task__V2__CheckpointTaskRequest checkpoint =
+		CONTAINERD__TASK__V2__CHECKPOINT_TASK_REQUEST__INIT;
 	struct world *w = *state;
 
-	assert_int_equal(WORLD_CALL(w, "Update", &update, empty), ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
-	assert_int_equal(WORLD_CALL(w, "Stats", &stats, stats_response), ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
-	assert_int_equal(WORLD_CALL(w, "Checkpoint", &checkpoint, empty), ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
+	assert_int_equal(WORLD_CALL(w, "Update", &update, empty),
+			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
+	assert_int_equal(WORLD_CALL(w, "Stats", &stats, stats_response),
+			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
+	assert_int_equal(WORLD_CALL(w, "Checkpoint", &checkpoint, empty),
+			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
 	assert_non_null(strstr(w->err.text, "checkpoint"));
 }
 
@@ -484,8 +497,9 @@ static int attach(struct world *w, struct ttrpc_client *client, const char *id, 
 	r.id = (char *)id;
 	r.exec_id = (char *)exec_id;
 	w->err = (struct err)ERR_INIT;
-	return ttrpc_client_call_wait(client, w->loop, "onggi.sandbox.v1.Sandbox", "Attach", &r.base,
-				      &onggi__sandbox__v1__empty__descriptor, 5000, NULL, &w->err);
+	return ttrpc_client_call_wait(client, w->loop, "onggi.sandbox.v1.Sandbox", "Attach",
+				      &r.base, &onggi__sandbox__v1__empty__descriptor, 5000, NULL,
+				      &w->err);
 }
 
 static void container_dies_with_its_proxy(void **state)
@@ -546,16 +560,20 @@ static void texts_of_the_guest_are_shown_without_control_characters(void **state
 	world_bundle(w, "c1", "sleep 100", "");
 	assert_int_equal(world_create(w, "c1"), 0);
 	r.id = (char *)"c1";
-	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "Processes", &r.base,
-						&onggi__sandbox__v1__processes_response__descriptor, 5000, &processes,
-						&w->err), 0);
+	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
+						"Processes", &r.base,
+						&onggi__sandbox__v1__processes_response__descriptor,
+						5000, &processes, &w->err),
+			 0);
 	assert_int_equal(processes->n_processes, 1);
 	assert_string_equal(processes->processes[0]->command, "evil?[2J");
 	assert_int_equal(processes->processes[0]->pid, 7);
 	protobuf_c_message_free_unpacked(&processes->base, NULL);
-	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "Info", &empty.base,
-						&onggi__sandbox__v1__info_response__descriptor, 5000, &info,
-						&w->err), 0);
+	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
+						"Info", &empty.base,
+						&onggi__sandbox__v1__info_response__descriptor,
+						5000, &info, &w->err),
+			 0);
 	assert_string_equal(info->guest_kernel, "6.1.0-?fake");
 	assert_string_equal(info->accelerator, "tcg");
 	assert_true(info->vmm_pid > 0 && info->file_server_pid > 0);
