@@ -133,7 +133,7 @@ static int open_parent(int dirfd, const char *path, char name[NAME_MAX + 1])
 {
 	char parent[PATH_MAX];
 	size_t len = strlen(path);
-	const char *slash;
+	const char *slash, *last;
 	int fd;
 
 	if (len == 0 || len >= sizeof(parent))
@@ -142,9 +142,10 @@ static int open_parent(int dirfd, const char *path, char name[NAME_MAX + 1])
 	while (len > 1 && parent[len - 1] == '/')
 		parent[--len] = '\0';
 	slash = strrchr(parent, '/');
-	if (strlen(slash ? slash + 1 : parent) > NAME_MAX)
+	last = slash ? slash + 1 : parent;
+	if (strlen(last) > NAME_MAX)
 		return -ENAMETOOLONG;
-	snprintf(name, NAME_MAX + 1, "%s", slash ? slash + 1 : parent);
+	memcpy(name, last, strlen(last) + 1);
 	if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return -EINVAL;
 	if (!slash)

@@ -7,6 +7,7 @@
  */
 #include "common/ttrpc_frame.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static int start_frame(struct ttrpc_reader *reader, struct ttrpc_frame *ret)
 	}
 	if (reader->discarding)
 		return 0;
+	assert(!reader->payload); /* the frame before took it along */
 	reader->payload = malloc(header->length ? header->length : 1);
 	if (!reader->payload)
 		return -ENOMEM;
@@ -145,7 +147,8 @@ int ttrpc_reader_next(struct ttrpc_reader *reader, struct ttrpc_frame *ret)
 		reader->have_header = false;
 		if (reader->discarding)
 			continue;
-		*ret = (struct ttrpc_frame){ .header = reader->header, .payload = TAKE_PTR(reader->payload) };
+		*ret = (struct ttrpc_frame){ .header = reader->header };
+		ret->payload = TAKE_PTR(reader->payload);
 		return 1;
 	}
 }

@@ -83,8 +83,10 @@ struct ttrpc_packet {
 /* Memory for a frame of @payload_len bytes, header filled in; payload starts at bytes + TTRPC_HEADER_BYTES. */
 struct ttrpc_packet *ttrpc_packet_new(uint32_t stream, enum ttrpc_frame_type type, size_t payload_len);
 
+STAILQ_HEAD(ttrpc_packets, ttrpc_packet);
+
 struct ttrpc_writer {
-	STAILQ_HEAD(, ttrpc_packet) queue;
+	struct ttrpc_packets queue;
 	size_t first_done;   /* bytes of the first packet already written */
 	size_t queued_bytes; /* memory held by the queue */
 	bool is_socket;

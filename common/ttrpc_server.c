@@ -40,6 +40,8 @@ struct ttrpc_call {
 	uint32_t stream;
 };
 
+LIST_HEAD(server_calls, ttrpc_call);
+
 struct ttrpc_conn {
 	LIST_ENTRY(ttrpc_conn) link;
 	struct ttrpc_server *server; /* NULL once closed */
@@ -48,7 +50,7 @@ struct ttrpc_conn {
 	struct loop_source *kick;
 	struct ttrpc_reader reader;
 	struct ttrpc_writer writer;
-	LIST_HEAD(, ttrpc_call) calls;
+	struct server_calls calls;
 	size_t n_calls;
 	uint32_t last_stream;
 	bool wrapped; /* ids began anew: one may be that of an old call */
@@ -66,13 +68,16 @@ struct listener {
 	struct loop_source *source;
 };
 
+LIST_HEAD(server_conns, ttrpc_conn);
+SLIST_HEAD(server_listeners, listener);
+
 struct ttrpc_server {
 	struct loop *loop;
 	const struct ttrpc_service *services;
 	size_t n_services;
-	LIST_HEAD(, ttrpc_conn) conns;
+	struct server_conns conns;
 	size_t n_conns;
-	SLIST_HEAD(, listener) listeners;
+	struct server_listeners listeners;
 	int spare_fd; /* given up for a moment when descriptors run out, to drop the peer that waits */
 	bool destroying;
 };
@@ -94,7 +99,7 @@ static void server_set_accepting(struct ttrpc_server *server, bool on)
 {
 	struct listener *listener;
 
-	SLIST_FOREACH(listener, &server->listeners, link)
+	for (listener = SLIST_FIRST(&server->listeners); listener; listener = SLIST_NEXT(listener, link))
 		loop_source_set_events(listener->source, on ? LOOP_READ : 0);
 }
 

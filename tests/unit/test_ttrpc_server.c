@@ -633,8 +633,14 @@ static void server_listens_and_answers_several_peers(void **state)
 	stop_listening(&rig, dir);
 }
 
+static void on_child(pid_t pid, int status, void *userdata)
+{
+	*(int *)userdata = status;
+}
+
 static void server_drops_peer_of_another_user(void **state)
 {
+	struct loop_source *child;
 	char dir[] = "/tmp/onggi-ttrpc-XXXXXX", path[108], byte;
 	struct rig rig;
 	int status, fd;
@@ -655,8 +661,10 @@ static void server_drops_peer_of_another_user(void **state)
 		_exit(read(fd, &byte, 1) == 0 ? 0 : 1);
 	}
 	status = -1;
-	rig_run_until(&rig, waitpid(pid, &status, WNOHANG) == pid || (rig_run_for(&rig, 5), status != -1));
+	assert_int_equal(loop_add_child(rig.loop, pid, on_child, &status, &child), 0);
+	rig_run_until(&rig, status != -1);
 	assert_int_equal(status, 0);
+	loop_source_destroy(child);
 	stop_listening(&rig, dir);
 }
 
