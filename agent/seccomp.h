@@ -7,9 +7,8 @@
  * Refused:  SCMP_ACT_NOTIFY and listenerPath, by name. System calls that libseccomp does not know
  *           are skipped, as in runc.
  * Newer:    numbers past the last one that a refusing profile lists give ENOSYS, so that programs
- *           fall back on older calls, as in runc.
- * Backend:  libseccomp for names and numbers, which only seccomp.c includes; seccomp_compile.h for
- *           the program.
+ *           fall back on older calls, as in runc. (Not for x32.)
+ * Backend:  libseccomp, which only seccomp.c includes.
  * Source:   OCI config-linux.md "Seccomp"; seccomp(2).
  */
 #ifndef ONGGI_AGENT_SECCOMP_H
