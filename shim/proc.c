@@ -260,6 +260,11 @@ static void read_answered(enum ttrpc_code code, const char *message, const void 
 	call_free(call);
 }
 
+static uint32_t agent_stream(enum relay_stream stream)
+{
+	return stream == RELAY_STDERR ? 2 : 1;
+}
+
 static void agent_read(enum relay_stream stream, uint32_t max, void *userdata)
 {
 	Onggi__Agent__V1__ReadOutputRequest request = ONGGI__AGENT__V1__READ_OUTPUT_REQUEST__INIT;
@@ -273,7 +278,7 @@ static void agent_read(enum relay_stream stream, uint32_t max, void *userdata)
 	call->stream = stream;
 	request.container_id = p->container->record->id;
 	request.exec_id = p->exec_id;
-	request.stream = stream == RELAY_STDERR ? 2 : 1;
+	request.stream = agent_stream(stream);
 	request.max_bytes = max;
 	agent_call(sandbox_of(p), "ReadOutput", &request.base,
 		   &onggi__agent__v1__read_output_response__descriptor, 0, read_answered, call);
@@ -322,6 +327,19 @@ static void agent_close_input(void *userdata)
 		   AGENT_QUERY_TIMEOUT_MS, nothing_to_do, NULL);
 }
 
+static void agent_close_output(enum relay_stream stream, void *userdata)
+{
+	Onggi__Agent__V1__CloseOutputRequest request = ONGGI__AGENT__V1__CLOSE_OUTPUT_REQUEST__INIT;
+	struct proc *p = userdata;
+
+	request.container_id = p->container->record->id;
+	request.exec_id = p->exec_id;
+	request.stream = agent_stream(stream);
+	agent_call(sandbox_of(p), "CloseOutput", &request.base,
+		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, nothing_to_do,
+		   NULL);
+}
+
 static void relay_is_drained(void *userdata)
 {
 	struct proc *p = userdata;
@@ -336,6 +354,7 @@ static const struct relay_ops relay_ops = {
 	.read = agent_read,
 	.write = agent_write,
 	.close_input = agent_close_input,
+	.close_output = agent_close_output,
 	.drained = relay_is_drained,
 };
 

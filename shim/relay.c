@@ -8,7 +8,8 @@
  * end is closed: from then on the kernel tells whether there is a reader (POLLERR, EPIPE). If there
  * is one, however slow, we wait for it; if not, it has RELAY_READER_RETURN_MS to come back. A
  * stream is done when it has ended in the guest and the FIFO holds (and its reader can get) the
- * last byte.
+ * last byte. A reader that is the only one there will ever be (relay_set_owned) makes that simpler:
+ * we hold no reading end, and EPIPE means that nobody wants the rest.
  *
  * Input. Our own writing end keeps the FIFO from ending between two writers; relay_close_input
  * closes it, so that the end of file comes after the last byte in the FIFO.
@@ -272,6 +273,19 @@ static void output_close(struct output *out)
 		output_done(out);
 }
 
+/*
+ * Its only reader is gone. What the guest still sends, until it has heard of that (a terminal's
+ * end it cannot close), is dropped.
+ */
+static void output_unread(struct output *out)
+{
+	struct relay *io = out->io;
+
+	output_release(out);
+	if (!out->eof && !io->ended)
+		io->ops->close_output(out->stream, io->userdata);
+}
+
 /* Write what is there. Returns false when the stream is done or its reader has vanished. */
 static bool output_flush(struct output *out)
 {
@@ -283,8 +297,7 @@ static bool output_flush(struct output *out)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0 && out->io->owned) {
-			/* From here on it is fetched and dropped. */
-			output_release(out);
+			output_unread(out);
 			return true;
 		}
 		if (n < 0) {

@@ -52,6 +52,11 @@ struct relay_ops {
 	/* Nothing more will come. */
 	void (*close_input)(void *userdata);
 	/*
+	 * Nobody will ever read @stream again: the process is to learn it. Once for each stream;
+	 * reads go on until the guest says that it has ended.
+	 */
+	void (*close_output)(enum relay_stream stream, void *userdata);
+	/*
 	 * All output has reached its reader, or cannot any more. Once. Must not destroy the stdio.
 	 */
 	void (*drained)(void *userdata);
@@ -78,9 +83,9 @@ void relay_destroy(struct relay *io);
 DEFINE_CLEANUP(struct relay *, relay_destroy);
 
 /*
- * Who reads now is the only one who ever will: when he closes an output, the rest of it is dropped,
- * as it comes, instead of being kept for a reader who returns. Without it the process would block
- * for ever on a closed pipe.
+ * Who reads now is the only one who ever will: when he closes an output, the guest is told
+ * (ops.close_output) and the rest is dropped, instead of being kept for a reader who returns.
+ * Without it the process would block for ever on a closed pipe.
  */
 void relay_set_owned(struct relay *io);
 

@@ -23,7 +23,9 @@ struct guest {
 	size_t total, said;
 	uint32_t asked;
 	bool mute; /* leaves requests unanswered */
+	bool deaf; /* goes on to write whatever it hears, as to a terminal */
 	bool input_closed, drained;
+	unsigned int outputs_closed;
 	unsigned int requests;
 	size_t appetite;
 	char input[1 << 20];
@@ -106,6 +108,17 @@ static void op_close_input(void *userdata)
 	g->input_closed = true;
 }
 
+/* What the agent does: the request in flight is answered with the end, and so are later ones. */
+static void op_close_output(enum relay_stream stream, void *userdata)
+{
+	struct guest *g = userdata;
+
+	assert_int_equal(stream, RELAY_STDOUT);
+	g->outputs_closed++;
+	if (!g->deaf)
+		g->total = g->said;
+}
+
 static void op_drained(void *userdata)
 {
 	struct guest *g = userdata;
@@ -115,7 +128,11 @@ static void op_drained(void *userdata)
 }
 
 static const struct relay_ops ops = {
-	.read = op_read, .write = op_write, .close_input = op_close_input, .drained = op_drained
+	.read = op_read,
+	.write = op_write,
+	.close_input = op_close_input,
+	.close_output = op_close_output,
+	.drained = op_drained,
 };
 
 static int setup(void **state)
@@ -380,12 +397,35 @@ static void output_held_open_by_another_process_ends_after_silence(void **state)
 	close(fd);
 }
 
+static void guest_is_told_once_when_the_owner_of_an_output_has_left(void **state)
+{
+	struct guest *g = *state;
+	size_t said;
+	int fd;
+
+	g->total = 3 << 20;
+	open_io(g, false);
+	fd = open_reader(g);
+	relay_set_owned(g->io);
+	relay_start(g->io);
+	run_for(g, 20);
+	said = g->said;
+	assert_int_equal(g->outputs_closed, 0);
+	close(fd);
+	run_for(g, 50);
+	assert_int_equal(g->outputs_closed, 1);
+	assert_true(g->said <= said + RELAY_CHUNK_BYTES);
+	relay_process_ended(g->io);
+	assert_true(g->drained);
+}
+
 static void output_of_an_owner_who_left_is_fetched_and_dropped(void **state)
 {
 	struct guest *g = *state;
 	int fd;
 
 	g->total = 3 << 20;
+	g->deaf = true;
 	open_io(g, false);
 	fd = open_reader(g);
 	relay_set_owned(g->io);
@@ -574,6 +614,7 @@ int main(void)
 		CLAIM(vanished_reader_that_returns_gets_what_was_left),
 		CLAIM(short_output_without_any_reader_is_kept_for_a_while),
 		CLAIM(output_held_open_by_another_process_ends_after_silence),
+		CLAIM(guest_is_told_once_when_the_owner_of_an_output_has_left),
 		CLAIM(output_of_an_owner_who_left_is_fetched_and_dropped),
 		CLAIM(abandon_ends_at_once),
 		CLAIM(guest_that_answers_too_much_ends_the_stream),
