@@ -41,9 +41,13 @@ int fd_close_from(int from, const int *keep, size_t n_keep)
 	for (;;) {
 		int next = -1;
 
-		/* No sorted copy: this runs between fork and exec, where memory must not be allocated. */
+		/*
+		 * No sorted copy: this runs between fork and exec, where memory must not be
+		 * allocated.
+		 */
 		for (i = 0; i < n_keep; i++)
-			if (keep[i] >= 0 && (unsigned int)keep[i] >= start && (next < 0 || keep[i] < next))
+			if (keep[i] >= 0 && (unsigned int)keep[i] >= start &&
+			    (next < 0 || keep[i] < next))
 				next = keep[i];
 		if (next < 0)
 			return close_range(start, UINT_MAX, 0) < 0 ? -errno : 0;
@@ -61,7 +65,9 @@ int fd_move_to(const int *fds, size_t n, int first)
 
 	if (n > FD_MOVE_MAX || first < 0)
 		return -EINVAL;
-	/* Copies above the target range first, so that no source is overwritten before it is used. */
+	/*
+	 * Copies above the target range first, so that no source is overwritten before it is used.
+	 */
 	for (i = 0; i < n; i++, done++) {
 		lifted[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, first + (int)n);
 		if (lifted[i] < 0) {
@@ -177,7 +183,10 @@ int fd_null_stdio(void)
 	for (i = 0; i <= 2 && r == 0; i++)
 		if (dup3(fd, i, 0) < 0 && errno != EINVAL)
 			r = -errno;
-	/* open may have returned one of 0, 1, 2 if they were closed: then it stays, without CLOEXEC. */
+	/*
+	 * open may have returned one of 0, 1, 2 if they were closed: then it stays, without
+	 * CLOEXEC.
+	 */
 	if (fd > 2)
 		close(fd);
 	else if (r == 0)

@@ -27,9 +27,9 @@ int fd_set_cloexec(int fd, bool on);
 int fd_close_from(int from, const int *keep, size_t n_keep);
 
 /*
- * Move the descriptors in @fds to @first, @first+1, … without CLOEXEC, closing nothing else; entries
- * may overlap the target range; at most FD_MOVE_MAX (-EINVAL beyond). For a child between fork and exec.
- * Returns 0 or a negative errno.
+ * Move the descriptors in @fds to @first, @first+1, … without CLOEXEC, closing nothing else;
+ * entries may overlap the target range; at most FD_MOVE_MAX (-EINVAL beyond). For a child between
+ * fork and exec. Returns 0 or a negative errno.
  */
 int fd_move_to(const int *fds, size_t n, int first);
 

@@ -63,7 +63,10 @@ int io_read_fd(int fd, size_t max, char **ret_data, size_t *ret_len)
 	if (max >= SSIZE_MAX)
 		return -EINVAL;
 	for (;;) {
-		/* One byte more than allowed is asked for, to tell a file of exactly @max from a longer one. */
+		/*
+		 * One byte more than allowed is asked for, to tell a file of exactly @max from a
+		 * longer one.
+		 */
 		if (used == size) {
 			size = size ? size * 2 : READ_CHUNK_MIN;
 			size = size > max + 1 ? max + 1 : size;
@@ -106,7 +109,10 @@ int io_write_file(int dirfd, const char *path, const void *data, size_t len)
 
 	if (fd < 0)
 		return -errno;
-	/* The kernel's virtual files take a value by one write only; part of it would be another value. */
+	/*
+	 * The kernel's virtual files take a value by one write only; part of it would be another
+	 * value.
+	 */
 	do
 		n = write(fd, data, len);
 	while (n < 0 && errno == EINTR);
@@ -115,7 +121,10 @@ int io_write_file(int dirfd, const char *path, const void *data, size_t len)
 	return (size_t)n == len ? 0 : -EIO;
 }
 
-/* Create "<path>.<16 hex digits>" exclusively. Returns the descriptor; @ret_name is freed by the caller. */
+/*
+ * Create "<path>.<16 hex digits>" exclusively. Returns the descriptor; @ret_name is freed by the
+ * caller.
+ */
 static int open_temporary(int dirfd, const char *path, char **ret_name)
 {
 	uint64_t number;
@@ -127,7 +136,8 @@ static int open_temporary(int dirfd, const char *path, char **ret_name)
 			return errno ? -errno : -EIO;
 		if (asprintf(&name, "%s.%016" PRIx64, path, number) < 0)
 			return -ENOMEM;
-		fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			    0600);
 		if (fd >= 0) {
 			*ret_name = name;
 			return fd;

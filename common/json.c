@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation: a "struct json" is json-c's object under another name, never defined; the
- * casts below are the whole of the disguise. json-c is lenient even when told to be strict (apostrophes for
- * quotes, a NUL byte ends the text, numbers too large become the largest), so json_scan looks first.
+ * casts below are the whole of the disguise. json-c is lenient even when told to be strict
+ * (apostrophes for quotes, a NUL byte ends the text, numbers too large become the largest), so
+ * json_scan looks first.
  */
 #include "common/json.h"
 
@@ -55,7 +56,8 @@ int json_parse(const char *text, size_t len, struct json **ret, struct err *err)
 	size_t offset = 0;
 
 	if (len > JSON_TEXT_MAX)
-		return err_set(err, -EBADMSG, "json text of %zu bytes exceeds %u", len, JSON_TEXT_MAX);
+		return err_set(err, -EBADMSG, "json text of %zu bytes exceeds %u", len,
+			       JSON_TEXT_MAX);
 	wrong = json_scan(text, len, &offset);
 	if (wrong)
 		return err_set(err, -EBADMSG, "line %zu: %s", line_of(text, offset), wrong);
@@ -76,13 +78,15 @@ int json_parse(const char *text, size_t len, struct json **ret, struct err *err)
 		offset = len;
 	}
 	if (reason == json_tokener_continue)
-		return err_set(err, -EBADMSG, "line %zu: the text ends too early", line_of(text, len));
+		return err_set(err, -EBADMSG, "line %zu: the text ends too early",
+			       line_of(text, len));
 	if (reason != json_tokener_success)
 		return err_set(err, -EBADMSG, "line %zu: %s", line_of(text, offset),
 			       json_tokener_error_desc(reason));
 	if (offset < len && strspn(text + offset, " \t\r\n") < len - offset) {
 		json_object_put(o);
-		return err_set(err, -EBADMSG, "line %zu: more text after the value", line_of(text, offset));
+		return err_set(err, -EBADMSG, "line %zu: more text after the value",
+			       line_of(text, offset));
 	}
 	*ret = json_of(o);
 	return 0;
@@ -151,7 +155,8 @@ size_t json_array_len(const struct json *arr)
 
 struct json *json_array_at(const struct json *arr, size_t i)
 {
-	return i < json_array_len(arr) ? json_of(json_object_array_get_idx(object_of(arr), i)) : NULL;
+	return i < json_array_len(arr) ? json_of(json_object_array_get_idx(object_of(arr), i))
+				       : NULL;
 }
 
 const char *json_string(const struct json *j)
@@ -195,8 +200,8 @@ static int wrong_type(const char *path, const char *key, const char *wanted, con
 	if (json_object_is_type(object_of(got), json_type_double))
 		return err_set(err, -EINVAL, "field '%s': expected %s, got the number %s",
 			       field_name(name, path, key), wanted, json_string(got));
-	return err_set(err, -EINVAL, "field '%s': expected %s, got %s", field_name(name, path, key), wanted,
-		       json_type_name(got));
+	return err_set(err, -EINVAL, "field '%s': expected %s, got %s", field_name(name, path, key),
+		       wanted, json_type_name(got));
 }
 
 int json_member_string(const struct json *obj, const char *path, const char *key, const char **ret,
@@ -216,7 +221,8 @@ int json_member_string(const struct json *obj, const char *path, const char *key
 	return 1;
 }
 
-int json_member_bool(const struct json *obj, const char *path, const char *key, bool *ret, struct err *err)
+int json_member_bool(const struct json *obj, const char *path, const char *key, bool *ret,
+		     struct err *err)
 {
 	const struct json *value = json_get(obj, key);
 
@@ -228,8 +234,8 @@ int json_member_bool(const struct json *obj, const char *path, const char *key, 
 	return 1;
 }
 
-int json_member_int(const struct json *obj, const char *path, const char *key, int64_t min, int64_t max,
-		    int64_t *ret, struct err *err)
+int json_member_int(const struct json *obj, const char *path, const char *key, int64_t min,
+		    int64_t max, int64_t *ret, struct err *err)
 {
 	const struct json *value = json_get(obj, key);
 	char name[FIELD_NAME_MAX];
@@ -242,14 +248,15 @@ int json_member_int(const struct json *obj, const char *path, const char *key, i
 	n = json_int(value);
 	/* json-c cuts what is above INT64_MAX to it. */
 	if (n < min || n > max || json_uint(value) > INT64_MAX)
-		return err_set(err, -EINVAL, "field '%s': %s is not between %" PRId64 " and %" PRId64,
+		return err_set(err, -EINVAL,
+			       "field '%s': %s is not between %" PRId64 " and %" PRId64,
 			       field_name(name, path, key), json_string(value), min, max);
 	*ret = n;
 	return 1;
 }
 
-int json_member_uint(const struct json *obj, const char *path, const char *key, uint64_t max, uint64_t *ret,
-		     struct err *err)
+int json_member_uint(const struct json *obj, const char *path, const char *key, uint64_t max,
+		     uint64_t *ret, struct err *err)
 {
 	const struct json *value = json_get(obj, key);
 	char name[FIELD_NAME_MAX];
@@ -306,8 +313,8 @@ static void free_strv_p(char ***v)
 	json_free_strv(*v);
 }
 
-int json_member_strv(const struct json *obj, const char *path, const char *key, size_t max, char ***ret,
-		     struct err *err)
+int json_member_strv(const struct json *obj, const char *path, const char *key, size_t max,
+		     char ***ret, struct err *err)
 {
 	_cleanup_(free_strv_p) char **v = NULL;
 	char name[FIELD_NAME_MAX];
@@ -322,7 +329,8 @@ int json_member_strv(const struct json *obj, const char *path, const char *key, 
 	n = json_array_len(arr);
 	v = calloc(n + 1, sizeof(*v));
 	if (!v)
-		return err_set(err, -ENOMEM, "no memory for field '%s'", field_name(name, path, key));
+		return err_set(err, -ENOMEM, "no memory for field '%s'",
+			       field_name(name, path, key));
 	for (i = 0; i < n; i++) {
 		entry = json_array_at(arr, i);
 		if (!json_is_string(entry))
@@ -333,7 +341,8 @@ int json_member_strv(const struct json *obj, const char *path, const char *key, 
 				       field_name(name, path, key), i);
 		v[i] = strdup(json_string(entry));
 		if (!v[i])
-			return err_set(err, -ENOMEM, "no memory for field '%s'", field_name(name, path, key));
+			return err_set(err, -ENOMEM, "no memory for field '%s'",
+				       field_name(name, path, key));
 	}
 	*ret = TAKE_PTR(v);
 	return 1;
@@ -358,7 +367,8 @@ int json_foreach(const struct json *obj, json_member_fn fn, void *userdata)
 	it = json_object_iter_begin(object_of(obj));
 	end = json_object_iter_end(object_of(obj));
 	for (; r == 0 && !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
-		r = fn(json_object_iter_peek_name(&it), json_of(json_object_iter_peek_value(&it)), userdata);
+		r = fn(json_object_iter_peek_name(&it), json_of(json_object_iter_peek_value(&it)),
+		       userdata);
 	return r;
 }
 
@@ -419,7 +429,8 @@ char *json_text(const struct json *j, bool pretty)
 	int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
 	const char *text;
 
-	flags |= pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN;
+	flags |=
+		pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN;
 	text = json_object_to_json_string_ext(object_of(j), flags);
 	return text ? strdup(text) : NULL;
 }

@@ -53,18 +53,21 @@ uint64_t json_uint(const struct json *j);
 bool json_bool(const struct json *j);
 
 /*
- * Typed members: absent or null leaves *ret untouched and returns 0; present returns 1; a wrong type
- * or a value out of range returns -EINVAL with a message that begins "field '<path>.<key>': …".
+ * Typed members: absent or null leaves *ret untouched and returns 0; present returns 1; a wrong
+ * type or a value out of range returns -EINVAL with a message that begins "field '<path>.<key>':
+ * …".
  * @path is the dotted name of @obj, "" at the top.
- * Strings with embedded NUL bytes are refused with -EINVAL, an array of more than @max entries with -E2BIG.
+ * Strings with embedded NUL bytes are refused with -EINVAL, an array of more than @max entries with
+ * -E2BIG.
  */
 int json_member_string(const struct json *obj, const char *path, const char *key, const char **ret,
 		       struct err *err);
-int json_member_bool(const struct json *obj, const char *path, const char *key, bool *ret, struct err *err);
-int json_member_int(const struct json *obj, const char *path, const char *key, int64_t min, int64_t max,
-		    int64_t *ret, struct err *err);
-int json_member_uint(const struct json *obj, const char *path, const char *key, uint64_t max, uint64_t *ret,
+int json_member_bool(const struct json *obj, const char *path, const char *key, bool *ret,
 		     struct err *err);
+int json_member_int(const struct json *obj, const char *path, const char *key, int64_t min,
+		    int64_t max, int64_t *ret, struct err *err);
+int json_member_uint(const struct json *obj, const char *path, const char *key, uint64_t max,
+		     uint64_t *ret, struct err *err);
 int json_member_object(const struct json *obj, const char *path, const char *key, struct json **ret,
 		       struct err *err);
 int json_member_array(const struct json *obj, const char *path, const char *key, size_t max,
@@ -73,8 +76,8 @@ int json_member_array(const struct json *obj, const char *path, const char *key,
  * An array of strings as a new NULL-terminated vector, freed with json_free_strv;
  * at most @max entries.
  */
-int json_member_strv(const struct json *obj, const char *path, const char *key, size_t max, char ***ret,
-		     struct err *err);
+int json_member_strv(const struct json *obj, const char *path, const char *key, size_t max,
+		     char ***ret, struct err *err);
 void json_free_strv(char **v);
 
 /* Walk the members of an object: return non-zero to stop, that value is passed on. */
@@ -82,8 +85,8 @@ typedef int (*json_member_fn)(const char *key, struct json *value, void *userdat
 int json_foreach(const struct json *obj, json_member_fn fn, void *userdata);
 
 /*
- * Building. Each setter takes over @value and returns 0 or -ENOMEM (value released then; also for a @value of
- * NULL, so that a constructor may stand in the call: a null cannot be stored).
+ * Building. Each setter takes over @value and returns 0 or -ENOMEM (value released then; also for a
+ * @value of NULL, so that a constructor may stand in the call: a null cannot be stored).
  */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
@@ -94,7 +97,10 @@ struct json *json_new_bool(bool b);
 int json_set(struct json *obj, const char *key, struct json *value);
 int json_append(struct json *arr, struct json *value);
 
-/* Text of a tree: compact on one line, or indented by two spaces. Freed by the caller; NULL: no memory. */
+/*
+ * Text of a tree: compact on one line, or indented by two spaces. Freed by the caller; NULL: no
+ * memory.
+ */
 char *json_text(const struct json *j, bool pretty);
 
 #endif

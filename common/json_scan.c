@@ -52,7 +52,10 @@ static const char *scan_string(struct scan *s)
 		n = c == '\\' ? 1 : utf8_sequence(s->text + s->at, s->len - s->at);
 		if (n == 0)
 			return "the string is not valid UTF-8";
-		/* What is escaped is json-c's to judge; an escaped quote just does not end the string. */
+		/*
+		 * What is escaped is json-c's to judge; an escaped quote just does not end the
+		 * string.
+		 */
 		if (c == '\\' && is_one_of(s, s->at + 1, "\"\\"))
 			n = 2;
 	}
@@ -79,7 +82,8 @@ static const char *check_integer(const char *text, size_t len)
 static const char *scan_number(struct scan *s)
 {
 	static const char malformed[] = "the number is malformed";
-	size_t start = s->at, first = start + (s->text[start] == '-'), at = skip_digits(s, first), part;
+	size_t start = s->at, first = start + (s->text[start] == '-'), at = skip_digits(s, first),
+	       part;
 	bool integer = true;
 
 	if (at == first || (s->text[first] == '0' && at > first + 1))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: a line is put together in one buffer on the stack and handed to the kernel by one
- * write(2), so that lines of several processes on one pipe or file do not mix. What a message quotes may come from a
- * guest or an image; control bytes are therefore escaped in both formats and a terminal never sees
- * them. A sink that cannot take a line (full FIFO, dead reader) loses it: logging never blocks on a
- * non-blocking descriptor and never fails.
+ * Theory of operation: a line is put together in one buffer on the stack and handed to the kernel
+ * by one write(2), so that lines of several processes on one pipe or file do not mix. What a
+ * message quotes may come from a guest or an image; control bytes are therefore escaped in both
+ * formats and a terminal never sees them. A sink that cannot take a line (full FIFO, dead reader)
+ * loses it: logging never blocks on a non-blocking descriptor and never fails.
  */
 #include "common/log.h"
 
@@ -35,7 +35,8 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_INFO] = "info",
 	[LOG_LEVEL_DEBUG] = "debug",
 };
-_Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_LEVEL_DEBUG + 1, "one name per level");
+_Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_LEVEL_DEBUG + 1,
+	       "one name per level");
 
 void log_setup(int fd, enum log_format format, enum log_level max, const char *component)
 {
@@ -69,7 +70,10 @@ static bool is_c1_control(const char *s, size_t n)
 	return n == 2 && (unsigned char)s[0] == 0xc2 && (unsigned char)s[1] < 0xa0;
 }
 
-/* The replacement for the sequence of @n bytes at @s (0: a stray byte), empty if it may stand as it is. */
+/*
+ * The replacement for the sequence of @n bytes at @s (0: a stray byte), empty if it may stand as it
+ * is.
+ */
 static void escape(const char *s, size_t n, enum log_format format, char ret[8])
 {
 	unsigned int c = (unsigned char)s[0];
@@ -115,7 +119,8 @@ static void line_finish(struct line *line, enum log_format format)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	n = snprintf(line->text + line->used, room, "\",\"time\":\"%s.%09ldZ\"}\n", stamp, now.tv_nsec);
+	n = snprintf(line->text + line->used, room, "\",\"time\":\"%s.%09ldZ\"}\n", stamp,
+		     now.tv_nsec);
 	line->used += n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
 

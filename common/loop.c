@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: libevent only tells which sources are ready; its callback puts them on a list,
- * and loop_run_once calls our callbacks from that list after libevent has returned. So a callback may
- * run the loop again (libevent alone refuses that), and destroying a source is taking it off the list.
- * Readiness is level-triggered: what a callback leaves unread is reported in the next round.
+ * Theory of operation: libevent only tells which sources are ready; its callback puts them on a
+ * list, and loop_run_once calls our callbacks from that list after libevent has returned. So a
+ * callback may run the loop again (libevent alone refuses that), and destroying a source is taking
+ * it off the list. Readiness is level-triggered: what a callback leaves unread is reported in the
+ * next round.
  */
 #include "common/loop.h"
 
@@ -106,7 +107,8 @@ static void unqueue_source(struct loop_source *s)
 
 static void on_event(evutil_socket_t fd, short what, void *userdata)
 {
-	queue_source(userdata, (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0));
+	queue_source(userdata,
+		     (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0));
 }
 
 static void dispatch_signal(struct loop_source *s)
@@ -223,7 +225,8 @@ void loop_source_destroy(struct loop_source *s)
 
 int loop_source_set_events(struct loop_source *s, unsigned int events)
 {
-	short what = (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0));
+	short what =
+		(short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0));
 
 	assert(s->kind != SOURCE_TIMER);
 	if (s->event && events == s->events)
@@ -280,7 +283,8 @@ int loop_add_fd(struct loop *loop, int fd, unsigned int events, loop_fd_fn fn, v
 
 int loop_timer_set(struct loop_source *s, uint64_t ms)
 {
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 
 	assert(s->kind == SOURCE_TIMER);
 	unqueue_source(s);

@@ -3,10 +3,11 @@
  * loop.h - the event loop of every long-lived process
  *
  * Shape:    level-triggered callbacks; one loop per process, one thread.
- * Sources:  fds, one-shot timers, signals (through a signalfd: the signal is blocked in the process),
- *           children (through a pidfd), deferred calls. A source is owned by who added it; destroying
- *           it inside its own callback is allowed.
- * Children: processes forked from here inherit the blocked signal mask; call loop_child_reset before exec.
+ * Sources:  fds, one-shot timers, signals (through a signalfd: the signal is blocked in the
+ *           process), children (through a pidfd). A timer of 0 ms is a deferred call. A source is
+ *           owned by who added it; destroying it inside its own callback is allowed.
+ * Children: processes forked from here inherit the blocked signal mask; call loop_child_reset
+ *           before exec.
  * Backend:  libevent, which no other file includes.
  */
 #ifndef ONGGI_COMMON_LOOP_H
@@ -31,8 +32,9 @@ DEFINE_CLEANUP(struct loop *, loop_destroy);
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /*
- * Wait for events once and dispatch them; -EDEADLK when nothing is left to wait for. For synchronous calls of
- * command-line clients. May be called inside a callback, which may then be entered again itself.
+ * Wait for events once and dispatch them; -EDEADLK when nothing is left to wait for. For
+ * synchronous calls of command-line clients. May be called inside a callback, which may then be
+ * entered again itself.
  */
 int loop_run_once(struct loop *loop);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: opening is left to the kernel (openat2). Creating cannot be, since a symbolic
- * link whose target is missing must lead to the target being made *inside* the root ("/var/run -> /run" in
- * an image without /run). So path_walk keeps a queue of components to do, the text of what was resolved so far
- * (free of links), and a descriptor of it. Each step opens exactly one component with O_NOFOLLOW below
- * that descriptor; the text of a link is put before the rest of the queue. ".." and absolute links
- * re-open the resolved text from the root with RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS: whoever swaps folders
- * meanwhile gets an error or another place inside the root, never one outside.
+ * Theory of operation: opening is left to the kernel (openat2). Creating cannot be, since a
+ * symbolic link whose target is missing must lead to the target being made *inside* the root
+ * ("/var/run -> /run" in an image without /run). So path_walk keeps a queue of components to do,
+ * the text of what was resolved so far (free of links), and a descriptor of it. Each step opens
+ * exactly one component with O_NOFOLLOW below that descriptor; the text of a link is put before the
+ * rest of the queue. ".." and absolute links re-open the resolved text from the root with
+ * RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS: whoever swaps folders meanwhile gets an error or another
+ * place inside the root, never one outside.
  */
 #include "common/path.h"
 
@@ -25,7 +26,10 @@
 
 /* Symbolic links followed in one walk, as in the kernel. */
 #define LINKS_MAX 40
-/* openat2 gives EAGAIN when a rename elsewhere races with ".."; somebody who renames all the time loses. */
+/*
+ * openat2 gives EAGAIN when a rename elsewhere races with ".."; somebody who renames all the time
+ * loses.
+ */
 #define OPEN_TRIES_MAX 128
 /* Attempts to have a component both created and opened while somebody removes it. */
 #define CREATE_TRIES_MAX 16
@@ -108,8 +112,8 @@ static int path_walk_up(struct path_walk *w)
 /* Step into the directory @fd, which is taken over. */
 static int path_walk_down(struct path_walk *w, const char *name, int fd)
 {
-	int n = snprintf(w->resolved + w->resolved_len, sizeof(w->resolved) - w->resolved_len, "%s%s",
-			 w->resolved_len ? "/" : "", name);
+	int n = snprintf(w->resolved + w->resolved_len, sizeof(w->resolved) - w->resolved_len,
+			 "%s%s", w->resolved_len ? "/" : "", name);
 
 	if (n < 0 || (size_t)n >= sizeof(w->resolved) - w->resolved_len) {
 		close(fd);
@@ -176,7 +180,8 @@ static int path_walk_open(struct path_walk *w, const char *name, bool file)
 		if (errno != ENOENT)
 			return -errno;
 		if (file) {
-			r = openat(w->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, w->mode);
+			r = openat(w->fd, name,
+				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, w->mode);
 			if (r >= 0)
 				close(r);
 		} else {
@@ -302,7 +307,8 @@ int path_mkdir_p(const char *path, mode_t mode)
 
 bool path_id_valid(const char *id)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-";
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-";
 	size_t len = id ? strlen(id) : 0;
 
 	if (len < 1 || len > 255 || strspn(id, allowed) != len)

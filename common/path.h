@@ -5,7 +5,8 @@
  * Rule:     a tree that a guest, an image or a tenant can write is only ever entered with these
  *           functions: every component is resolved by openat2(2) with RESOLVE_IN_ROOT or
  *           RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS, never by string operations.
- * Errors:   negative errno as of openat2(2), mkdirat(2); -ENAMETOOLONG over PATH_DEPTH_MAX components.
+ * Errors:   negative errno as of openat2(2), mkdirat(2); -ENAMETOOLONG over PATH_DEPTH_MAX
+ *           components.
  */
 #ifndef ONGGI_COMMON_PATH_H
 #define ONGGI_COMMON_PATH_H
@@ -27,9 +28,9 @@ int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode);
 int path_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 
 /*
- * Make the directory @path and its missing parents inside @rootfd, and open it (O_PATH|O_DIRECTORY).
- * Existing symbolic links are followed inside the root; a component that is no directory gives -ENOTDIR.
- * Returns the descriptor.
+ * Make the directory @path and its missing parents inside @rootfd, and open it
+ * (O_PATH|O_DIRECTORY). Existing symbolic links are followed inside the root; a component that is
+ * no directory gives -ENOTDIR. Returns the descriptor.
  */
 int path_mkdir_in_root(int rootfd, const char *path, mode_t mode);
 
@@ -46,7 +47,8 @@ int path_remove_tree(int dirfd, const char *path);
 int path_mkdir_p(const char *path, mode_t mode);
 
 /*
- * Whether @id may name a folder: 1 to 255 bytes of [A-Za-z0-9_+.-], not "." or "..", as runc has it.
+ * Whether @id may name a folder: 1 to 255 bytes of [A-Za-z0-9_+.-], not "." or "..", as runc has
+ * it.
  */
 bool path_id_valid(const char *id);
 

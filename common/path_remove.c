@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation: folders are entered with openat2 RESOLVE_BENEATH|NO_SYMLINKS|NO_XDEV, one
- * component at a time. A tree may be deeper than descriptors or the stack allow (whoever wrote it chose the depth), so
- * recursion ends at REMOVE_DEPTH_MAX: a folder found there is renamed into the top folder, which is
- * gone through again until it is empty.
+ * component at a time. A tree may be deeper than descriptors or the stack allow (whoever wrote it
+ * chose the depth), so recursion ends at REMOVE_DEPTH_MAX: a folder found there is renamed into the
+ * top folder, which is gone through again until it is empty.
  */
 #include "common/path.h"
 
@@ -93,7 +93,8 @@ static int move_up(struct remover *r, int dirfd, const char *name)
 {
 	char temp[64];
 
-	snprintf(temp, sizeof(temp), ".onggi-remove.%d.%llu", (int)getpid(), (unsigned long long)r->renamed);
+	snprintf(temp, sizeof(temp), ".onggi-remove.%d.%llu", (int)getpid(),
+		 (unsigned long long)r->renamed);
 	r->renamed++;
 	if (syscall(SYS_renameat2, dirfd, name, r->topfd, temp, 1u /* RENAME_NOREPLACE */) == 0)
 		return 0;

@@ -2,13 +2,14 @@
 /*
  * ttrpc.h - server and client of containerd's ttrpc, version 1.2, unary calls
  *
- * Shape:    frames of a 10 byte header and a protobuf payload over any stream: a unix socket, or the
- *           virtio-serial channel of a guest.
- * Peer:     untrusted. A malformed frame closes the connection; a malformed message, an unknown
+ * Shape:    frames of a 10 byte header and a protobuf payload over any stream: a unix socket, or
+ *           the virtio-serial channel of a guest.
+ * Peer:     untrusted. Frames of unknown types are passed over; a malformed message, an unknown
  *           service or method, an even or reused stream id are answered with a status.
  * Limits:   TTRPC_PAYLOAD_MAX per message (longer: discarded, status RESOURCE_EXHAUSTED),
- *           TTRPC_CALLS_MAX calls in flight and TTRPC_QUEUE_MAX unsent bytes per connection (beyond:
- *           reading stops until the peer takes its answers), TTRPC_CONNS_MAX connections per server.
+ *           TTRPC_CALLS_MAX calls in flight and TTRPC_QUEUE_MAX unsent bytes per connection
+ *           (beyond: reading stops until the peer takes its answers), TTRPC_CONNS_MAX connections
+ *           per server.
  * Process:  loop thread only; nothing blocks.
  * Source:   ttrpc PROTOCOL.md (1.2); gRPC status codes.
  * Not here: the messages (proto/), streaming calls (data frames are ignored).
@@ -52,7 +53,10 @@ enum ttrpc_code {
 	TTRPC_UNAUTHENTICATED = 16,
 };
 
-/* The status code that suits a negative errno (ENOENT, ESRCH -> NOT_FOUND, EEXIST -> ALREADY_EXISTS, …). */
+/*
+ * The status code that suits a negative errno (ENOENT, ESRCH -> NOT_FOUND, EEXIST ->
+ * ALREADY_EXISTS, …).
+ */
 enum ttrpc_code ttrpc_code_from_errno(int err);
 /* The negative errno that suits a status code; 0 for TTRPC_OK. */
 int ttrpc_code_to_errno(enum ttrpc_code code);
@@ -108,8 +112,8 @@ int ttrpc_server_create(struct loop *loop, const struct ttrpc_service *services,
 void ttrpc_server_destroy(struct ttrpc_server *server);
 DEFINE_CLEANUP(struct ttrpc_server *, ttrpc_server_destroy);
 /*
- * Accept connections on the listening unix socket @fd (taken over). Peers whose effective uid differs
- * from ours are dropped (SO_PEERCRED).
+ * Accept connections on the listening unix socket @fd (taken over). Peers whose effective uid
+ * differs from ours are dropped (SO_PEERCRED).
  */
 int ttrpc_server_listen(struct ttrpc_server *server, int fd);
 /*
@@ -124,15 +128,17 @@ struct ttrpc_client;
 
 /*
  * The end of a call. @code TTRPC_OK: @response is the unpacked message, valid during the callback;
- * otherwise @response is NULL and @message says why. Runs exactly once for every call, also when the
- * connection breaks (UNAVAILABLE), the time is over (DEADLINE_EXCEEDED) or the client is destroyed (CANCELED).
+ * otherwise @response is NULL and @message says why. Runs exactly once for every call, also when
+ * the connection breaks (UNAVAILABLE), the time is over (DEADLINE_EXCEEDED) or the client is
+ * destroyed (CANCELED).
  */
 typedef void (*ttrpc_done_fn)(enum ttrpc_code code, const char *message, const void *response,
 			      void *userdata);
 
 /*
  * Use the connected stream @fd (taken over on success, also on a channel that is no socket).
- * @gone (may be NULL) is called once when the peer closes or breaks the protocol, after all calls have ended.
+ * @gone (may be NULL) is called once when the peer closes or breaks the protocol, after all calls
+ *       have ended.
  */
 int ttrpc_client_create(struct loop *loop, int fd, void (*gone)(void *userdata), void *userdata,
 			struct ttrpc_client **ret);
@@ -147,17 +153,19 @@ DEFINE_CLEANUP(struct ttrpc_client *, ttrpc_client_destroy);
  * @response          descriptor of the answer
  * @timeout_ms        0: none; also sent to the peer as timeout_nano
  *
- * Returns 0, or (then @done will not run) -EMSGSIZE, -ENOMEM, -ENOBUFS the peer has left TTRPC_QUEUE_MAX bytes
- * of requests unread, -EPIPE connection gone.
+ * Returns 0, or (then @done will not run) -EMSGSIZE, -ENOMEM, -ENOBUFS the peer has left
+ * TTRPC_QUEUE_MAX bytes of requests unread, -EPIPE connection gone.
  */
 int ttrpc_client_call(struct ttrpc_client *client, const char *service, const char *method,
 		      const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
 		      uint64_t timeout_ms, ttrpc_done_fn done, void *userdata);
 
 /*
- * The same, waiting: runs the client's loop until the answer is there. Other sources of the loop are served meanwhile,
- * also inside a callback of this client. Not for handlers: their connection takes no request until they return.
- * @ret_response  unpacked, freed by the caller with protobuf_c_message_free_unpacked(x, NULL); may be NULL
+ * The same, waiting: runs the client's loop until the answer is there. Other sources of the loop
+ * are served meanwhile, also inside a callback of this client. Not for handlers: their connection
+ * takes no request until they return.
+ * @ret_response  unpacked, freed by the caller with protobuf_c_message_free_unpacked(x, NULL); may
+ *                be NULL
  *
  * Returns 0, or the errno that suits the status, with the peer's message in @err.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation: calls wait in a list until the response with their stream id comes; ids that
- * nobody waits for (late, invented by the peer) are dropped. Callbacks may do anything to the client,
- * destroy it included: every function that runs them holds a reference, and looks at "dead" or
- * "closed" again afterwards. A callback may also wait for another call (ttrpc_client_call_wait), that
- * is run the loop; frames that were read already are worked off before the loop sleeps.
+ * nobody waits for (late, invented by the peer) are dropped. Callbacks may do anything to the
+ * client, destroy it included: every function that runs them holds a reference, and looks at "dead"
+ * or "closed" again afterwards. A callback may also wait for another call (ttrpc_client_call_wait),
+ * that is run the loop; frames that were read already are worked off before the loop sleeps.
  */
 #include <assert.h>
 #include <errno.h>
@@ -162,8 +162,8 @@ static void handle_frame(struct ttrpc_client *client, const struct ttrpc_frame *
 		call_end(call, TTRPC_RESOURCE_EXHAUSTED, "the response is too long");
 		return;
 	}
-	response = (Onggi__Ttrpc__Response *)wire_unpack(&onggi__ttrpc__response__descriptor, frame->payload,
-							 frame->header.length);
+	response = (Onggi__Ttrpc__Response *)wire_unpack(&onggi__ttrpc__response__descriptor,
+							 frame->payload, frame->header.length);
 	if (!response) {
 		call_end(call, TTRPC_INTERNAL, "the response is malformed");
 		return;
@@ -172,8 +172,11 @@ static void handle_frame(struct ttrpc_client *client, const struct ttrpc_frame *
 	if (code == TTRPC_OK)
 		call_succeed(call, response->payload.data, response->payload.len);
 	else
-		call_end(call, code < 0 || code > TTRPC_UNAUTHENTICATED ? TTRPC_UNKNOWN : (enum ttrpc_code)code,
-			 response->status->message[0] ? response->status->message : "no reason was given");
+		call_end(call,
+			 code < 0 || code > TTRPC_UNAUTHENTICATED ? TTRPC_UNKNOWN
+								  : (enum ttrpc_code)code,
+			 response->status->message[0] ? response->status->message
+						      : "no reason was given");
 	onggi__ttrpc__response__free_unpacked(response, NULL);
 }
 
@@ -270,8 +273,8 @@ static void on_timeout(void *userdata)
 }
 
 static int start_call(struct ttrpc_client *client, const char *service, const char *method,
-		      const ProtobufCMessage *request, uint64_t timeout_ms, const struct client_call *template,
-		      struct client_call **ret)
+		      const ProtobufCMessage *request, uint64_t timeout_ms,
+		      const struct client_call *template, struct client_call **ret)
 {
 	_cleanup_free_ struct client_call *call = malloc(sizeof(*call));
 	struct ttrpc_packet *packet = NULL;
@@ -309,7 +312,9 @@ int ttrpc_client_call(struct ttrpc_client *client, const char *service, const ch
 		      const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
 		      uint64_t timeout_ms, ttrpc_done_fn done, void *userdata)
 {
-	const struct client_call call = { .response = response, .done = done, .userdata = userdata };
+	const struct client_call call = { .response = response,
+					  .done = done,
+					  .userdata = userdata };
 
 	return start_call(client, service, method, request, timeout_ms, &call, NULL);
 }
@@ -320,7 +325,8 @@ struct waiter {
 	struct err *err;
 };
 
-static void on_waited(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void on_waited(enum ttrpc_code code, const char *message, const void *response,
+		      void *userdata)
 {
 	struct waiter *waiter = userdata;
 

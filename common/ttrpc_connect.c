@@ -14,7 +14,10 @@
 /* How long a server may leave its queue of connections full. */
 #define CONNECT_TIMEOUT_S 10
 
-/* Fill @addr. For a path that is too long, @ret_dirfd is its folder and must stay open until connected. */
+/*
+ * Fill @addr. For a path that is too long, @ret_dirfd is its folder and must stay open until
+ * connected.
+ */
 static int fill_address(const char *path, struct sockaddr_un *addr, int *ret_dirfd)
 {
 	char folder[PATH_MAX];
@@ -63,7 +66,8 @@ int ttrpc_connect_unix(const char *path, int *ret_fd, struct err *err)
 	while (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		if (errno == EINTR)
 			continue;
-		return err_set_errno(err, errno == EAGAIN ? -ETIMEDOUT : -errno, "connect to '%s'", path);
+		return err_set_errno(err, errno == EAGAIN ? -ETIMEDOUT : -errno, "connect to '%s'",
+				     path);
 	}
 	*ret_fd = TAKE_FD(fd);
 	return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation (reading): bytes arrive either in the payload of the frame under way or, when
- * there is none or it is being discarded, in the staging buffer. readv names both, payload first, so that
- * a megabyte is never moved and a burst of small frames costs one system call. ttrpc_reader_next then
- * walks the staging buffer; at most a frame's beginning is copied out of it.
+ * there is none or it is being discarded, in the staging buffer. readv names both, payload first,
+ * so that a megabyte is never moved and a burst of small frames costs one system call.
+ * ttrpc_reader_next then walks the staging buffer; at most a frame's beginning is copied out of it.
  */
 #include "common/ttrpc_frame.h"
 
@@ -155,7 +155,8 @@ int ttrpc_reader_next(struct ttrpc_reader *reader, struct ttrpc_frame *ret)
 
 /* ---- writing ---- */
 
-struct ttrpc_packet *ttrpc_packet_new(uint32_t stream, enum ttrpc_frame_type type, size_t payload_len)
+struct ttrpc_packet *ttrpc_packet_new(uint32_t stream, enum ttrpc_frame_type type,
+				      size_t payload_len)
 {
 	const struct ttrpc_header header = {
 		.length = (uint32_t)payload_len, .stream = stream, .type = (uint8_t)type,
@@ -222,7 +223,8 @@ static ssize_t write_batch(struct ttrpc_writer *writer, int fd)
 		skip = 0;
 	}
 	msg.msg_iovlen = (size_t)n_iov;
-	return writer->is_socket ? sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) : writev(fd, iov, n_iov);
+	return writer->is_socket ? sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT)
+				 : writev(fd, iov, n_iov);
 }
 
 int ttrpc_writer_flush(struct ttrpc_writer *writer, int fd)

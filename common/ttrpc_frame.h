@@ -2,15 +2,15 @@
 /*
  * ttrpc_frame.h - frames of ttrpc on a byte stream; private to ttrpc_*.c and their tests
  *
- * Shape:    reader: one readv(2) per call straight into the payload under way, what follows it into a
- *           staging buffer; writer: a queue of packed frames, many per system call.
+ * Shape:    reader: one readv(2) per call straight into the payload under way, what follows it into
+ *           a staging buffer; writer: a queue of packed frames, many per system call.
  * Peer:     untrusted. A payload longer than TTRPC_PAYLOAD_MAX, or of a type that is not wanted, is
  *           passed over without being stored.
  * Source:   ttrpc PROTOCOL.md (1.2), "Message Frame".
  *
  *	 0       4         8      9       10
  *	+-------+---------+------+-------+---------
- *	| length| stream  | type | flags | payload     length of the payload; both numbers big-endian
+ *	| length| stream  | type | flags | payload     length: of the payload; numbers big-endian
  *	+-------+---------+------+-------+---------
  */
 #ifndef ONGGI_COMMON_TTRPC_FRAME_H
@@ -60,8 +60,9 @@ void ttrpc_reader_init(struct ttrpc_reader *reader, enum ttrpc_frame_type wanted
 void ttrpc_reader_finish(struct ttrpc_reader *reader);
 
 /*
- * One readv(2) on a non-blocking descriptor. To be called only after ttrpc_reader_next has returned 0.
- * Returns 0 (something or nothing was there), -EPIPE at end of file, or the negative errno of readv(2).
+ * One readv(2) on a non-blocking descriptor. To be called only after ttrpc_reader_next has returned
+ * 0. Returns 0 (something or nothing was there), -EPIPE at end of file, or the negative errno of
+ * readv(2).
  */
 int ttrpc_reader_fill(struct ttrpc_reader *reader, int fd);
 
@@ -80,8 +81,12 @@ struct ttrpc_packet {
 	uint8_t bytes[];
 };
 
-/* Memory for a frame of @payload_len bytes, header filled in; payload starts at bytes + TTRPC_HEADER_BYTES. */
-struct ttrpc_packet *ttrpc_packet_new(uint32_t stream, enum ttrpc_frame_type type, size_t payload_len);
+/*
+ * Memory for a frame of @payload_len bytes, header filled in; payload starts at bytes +
+ * TTRPC_HEADER_BYTES.
+ */
+struct ttrpc_packet *ttrpc_packet_new(uint32_t stream, enum ttrpc_frame_type type,
+				      size_t payload_len);
 
 STAILQ_HEAD(ttrpc_packets, ttrpc_packet);
 

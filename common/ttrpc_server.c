@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: a connection reads once per round and works off every whole frame it then holds.
- * Answers given meanwhile are written together at the end; answers given later are written at once. When
- * too many calls or unsent bytes are outstanding, the connection stops reading and leaves frames in its
- * reader; a "kick" (a timer of 0 ms) takes them up again, since the descriptor will not report them.
+ * Theory of operation: a connection reads once per round and works off every whole frame it then
+ * holds. Answers given meanwhile are written together at the end; answers given later are written
+ * at once. When too many calls or unsent bytes are outstanding, the connection stops reading and
+ * leaves frames in its reader; a "kick" (a timer of 0 ms) takes them up again, since the descriptor
+ * will not report them.
  *
  * A handler may close its connection or destroy the server. So a connection is freed by whoever
  * leaves it last (refs), and "server" is NULL from the moment it is closed. A call outlives its
@@ -26,7 +27,10 @@
 #include "common/ttrpc_frame.h"
 #include "common/ttrpc_wire.h"
 
-/* Unsent bytes above which a reply is replaced by RESOURCE_EXHAUSTED: calls in flight cannot be taken back. */
+/*
+ * Unsent bytes above which a reply is replaced by RESOURCE_EXHAUSTED: calls in flight cannot be
+ * taken back.
+ */
 #define QUEUE_HARD_MAX (4u * TTRPC_QUEUE_MAX)
 /* Distance to the end and the beginning of the stream ids at which they may begin anew. */
 #define STREAM_WRAP_ZONE (1u << 16)
@@ -78,7 +82,7 @@ struct ttrpc_server {
 	struct server_conns conns;
 	size_t n_conns;
 	struct server_listeners listeners;
-	int spare_fd; /* given up for a moment when descriptors run out, to drop the peer that waits */
+	int spare_fd; /* closed for a moment when descriptors run out, to drop the peer that waits */
 	bool destroying;
 };
 
@@ -99,7 +103,8 @@ static void server_set_accepting(struct ttrpc_server *server, bool on)
 {
 	struct listener *listener;
 
-	for (listener = SLIST_FIRST(&server->listeners); listener; listener = SLIST_NEXT(listener, link))
+	for (listener = SLIST_FIRST(&server->listeners); listener;
+	     listener = SLIST_NEXT(listener, link))
 		loop_source_set_events(listener->source, on ? LOOP_READ : 0);
 }
 
@@ -131,7 +136,10 @@ static void conn_close(struct ttrpc_conn *conn)
 	conn_release(conn);
 }
 
-/* Ask for what the connection can use now: bytes to read, room to write, a kick for frames left behind. */
+/*
+ * Ask for what the connection can use now: bytes to read, room to write, a kick for frames left
+ * behind.
+ */
 static void conn_update(struct ttrpc_conn *conn)
 {
 	bool full = conn->n_calls >= TTRPC_CALLS_MAX || conn->writer.queued_bytes > TTRPC_QUEUE_MAX;
@@ -153,12 +161,16 @@ static void conn_send(struct ttrpc_conn *conn, struct ttrpc_packet *packet)
 	ttrpc_writer_add(&conn->writer, packet);
 	if (conn->working)
 		return; /* conn_work writes */
-	/* A broken connection is closed from the loop, not under the feet of the handler that answers. */
+	/*
+	 * A broken connection is closed from the loop, not under the feet of the handler that
+	 * answers.
+	 */
 	ttrpc_writer_flush(&conn->writer, conn->fd);
 	conn_update(conn);
 }
 
-static void conn_send_status(struct ttrpc_conn *conn, uint32_t stream, enum ttrpc_code code, const char *text)
+static void conn_send_status(struct ttrpc_conn *conn, uint32_t stream, enum ttrpc_code code,
+			     const char *text)
 {
 	struct ttrpc_packet *packet;
 
@@ -168,7 +180,8 @@ static void conn_send_status(struct ttrpc_conn *conn, uint32_t stream, enum ttrp
 
 /* ---- requests ---- */
 
-static const struct ttrpc_method *find_method(const struct ttrpc_server *server, const Onggi__Ttrpc__Request *request,
+static const struct ttrpc_method *find_method(const struct ttrpc_server *server,
+					      const Onggi__Ttrpc__Request *request,
 					      const struct ttrpc_service **ret_service)
 {
 	const struct ttrpc_service *service;
@@ -207,8 +220,9 @@ static bool stream_acceptable(struct ttrpc_conn *conn, uint32_t stream)
 	return true;
 }
 
-static void run_method(struct ttrpc_conn *conn, uint32_t stream, const struct ttrpc_service *service,
-		       const struct ttrpc_method *method, const ProtobufCBinaryData *payload)
+static void run_method(struct ttrpc_conn *conn, uint32_t stream,
+		       const struct ttrpc_service *service, const struct ttrpc_method *method,
+		       const ProtobufCBinaryData *payload)
 {
 	ProtobufCMessage *request = wire_unpack(method->request, payload->data, payload->len);
 	struct ttrpc_call *call;
@@ -231,7 +245,8 @@ static void run_method(struct ttrpc_conn *conn, uint32_t stream, const struct tt
 	protobuf_c_message_free_unpacked(request, NULL);
 }
 
-static void handle_request(struct ttrpc_conn *conn, uint32_t stream, const Onggi__Ttrpc__Request *request)
+static void handle_request(struct ttrpc_conn *conn, uint32_t stream,
+			   const Onggi__Ttrpc__Request *request)
 {
 	const struct ttrpc_service *service;
 	const struct ttrpc_method *method;
@@ -243,7 +258,8 @@ static void handle_request(struct ttrpc_conn *conn, uint32_t stream, const Onggi
 		return;
 	}
 	if (service)
-		snprintf(text, sizeof(text), "service '%s' has no method '%.64s'", service->name, request->method);
+		snprintf(text, sizeof(text), "service '%s' has no method '%.64s'", service->name,
+			 request->method);
 	else
 		snprintf(text, sizeof(text), "unknown service '%.64s'", request->service);
 	conn_send_status(conn, stream, TTRPC_UNIMPLEMENTED, text);
@@ -266,8 +282,8 @@ static void handle_frame(struct ttrpc_conn *conn, const struct ttrpc_frame *fram
 		conn_send_status(conn, stream, TTRPC_RESOURCE_EXHAUSTED, text);
 		return;
 	}
-	request = (Onggi__Ttrpc__Request *)wire_unpack(&onggi__ttrpc__request__descriptor, frame->payload,
-						       frame->header.length);
+	request = (Onggi__Ttrpc__Request *)wire_unpack(&onggi__ttrpc__request__descriptor,
+						       frame->payload, frame->header.length);
 	if (!request) {
 		conn_send_status(conn, stream, TTRPC_INVALID_ARGUMENT, "the request is malformed");
 		return;
@@ -276,14 +292,18 @@ static void handle_frame(struct ttrpc_conn *conn, const struct ttrpc_frame *fram
 	onggi__ttrpc__request__free_unpacked(request, NULL);
 }
 
-/* Work off the frames read so far, as far as there is room. Returns a negative errno to have the conn closed. */
+/*
+ * Work off the frames read so far, as far as there is room. Returns a negative errno to have the
+ * conn closed.
+ */
 static int handle_frames(struct ttrpc_conn *conn)
 {
 	struct ttrpc_frame frame;
 	int r;
 
 	for (;;) {
-		conn->paused = conn->n_calls >= TTRPC_CALLS_MAX || conn->writer.queued_bytes > TTRPC_QUEUE_MAX;
+		conn->paused = conn->n_calls >= TTRPC_CALLS_MAX ||
+			       conn->writer.queued_bytes > TTRPC_QUEUE_MAX;
 		if (conn->paused)
 			return 0;
 		r = ttrpc_reader_next(&conn->reader, &frame);
@@ -365,13 +385,15 @@ void ttrpc_call_reply(struct ttrpc_call *call, const ProtobufCMessage *response)
 	if (!conn)
 		return;
 	if (conn->writer.queued_bytes > QUEUE_HARD_MAX) {
-		conn_send_status(conn, stream, TTRPC_RESOURCE_EXHAUSTED, "too many answers wait to be taken");
+		conn_send_status(conn, stream, TTRPC_RESOURCE_EXHAUSTED,
+				 "too many answers wait to be taken");
 		return;
 	}
 	r = wire_pack_reply(stream, response, &packet);
 	if (r < 0) {
 		conn_send_status(conn, stream, TTRPC_RESOURCE_EXHAUSTED,
-				 r == -EMSGSIZE ? "the response is too long" : "no memory for the response");
+				 r == -EMSGSIZE ? "the response is too long"
+						: "no memory for the response");
 		return;
 	}
 	conn_send(conn, packet);
@@ -485,8 +507,8 @@ static void on_accept(int fd, unsigned int events, void *userdata)
 			return;
 		}
 		len = sizeof(peer);
-		if (getsockopt(conn_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != geteuid() ||
-		    ttrpc_server_add(server, conn_fd, NULL, NULL) < 0)
+		if (getsockopt(conn_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+		    peer.uid != geteuid() || ttrpc_server_add(server, conn_fd, NULL, NULL) < 0)
 			close(conn_fd);
 	}
 }
@@ -503,8 +525,8 @@ int ttrpc_server_listen(struct ttrpc_server *server, int fd)
 	r = fd_set_nonblock(fd, true);
 	if (r < 0)
 		return r;
-	r = loop_add_fd(server->loop, fd, server->n_conns < TTRPC_CONNS_MAX ? LOOP_READ : 0, on_accept, listener,
-			&listener->source);
+	r = loop_add_fd(server->loop, fd, server->n_conns < TTRPC_CONNS_MAX ? LOOP_READ : 0,
+			on_accept, listener, &listener->source);
 	if (r < 0)
 		return r;
 	SLIST_INSERT_HEAD(&server->listeners, listener, link);

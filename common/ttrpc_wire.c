@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The envelope's payload field is written by hand after the rest of the envelope (fields may come in
- * any order), so that the inner message is packed once, in its final place.
+ * The envelope's payload field is written by hand after the rest of the envelope (fields may come
+ * in any order), so that the inner message is packed once, in its final place.
  */
 #include "common/ttrpc_wire.h"
 
@@ -41,7 +41,8 @@ static void budget_free(void *data, void *p)
 	free(p);
 }
 
-ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len)
+ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
+			      size_t len)
 {
 	struct budget budget = { .left = WIRE_MEMORY_MAX };
 	ProtobufCAllocator allocator = {
@@ -72,8 +73,9 @@ static uint8_t *put_varint(uint8_t *p, size_t n)
 }
 
 /* One frame of @envelope followed by @message in the field @payload_tag. */
-static int pack_enveloped(uint32_t stream, enum ttrpc_frame_type type, const ProtobufCMessage *envelope,
-			  uint8_t payload_tag, const ProtobufCMessage *message, struct ttrpc_packet **ret)
+static int pack_enveloped(uint32_t stream, enum ttrpc_frame_type type,
+			  const ProtobufCMessage *envelope, uint8_t payload_tag,
+			  const ProtobufCMessage *message, struct ttrpc_packet **ret)
 {
 	size_t outer = protobuf_c_message_get_packed_size(envelope);
 	size_t inner = message ? protobuf_c_message_get_packed_size(message) : 0;
@@ -104,18 +106,22 @@ int wire_pack_request(uint32_t stream, const char *service, const char *method, 
 
 	envelope.service = (char *)service;
 	envelope.method = (char *)method;
-	envelope.timeout_nano = timeout_ms > INT64_MAX / NS_PER_MS ? INT64_MAX : (int64_t)(timeout_ms * NS_PER_MS);
-	return pack_enveloped(stream, TTRPC_FRAME_REQUEST, &envelope.base, REQUEST_PAYLOAD_TAG, message, ret);
+	envelope.timeout_nano =
+		timeout_ms > INT64_MAX / NS_PER_MS ? INT64_MAX : (int64_t)(timeout_ms * NS_PER_MS);
+	return pack_enveloped(stream, TTRPC_FRAME_REQUEST, &envelope.base, REQUEST_PAYLOAD_TAG,
+			      message, ret);
 }
 
 int wire_pack_reply(uint32_t stream, const ProtobufCMessage *message, struct ttrpc_packet **ret)
 {
 	Onggi__Ttrpc__Response envelope = ONGGI__TTRPC__RESPONSE__INIT;
 
-	return pack_enveloped(stream, TTRPC_FRAME_RESPONSE, &envelope.base, RESPONSE_PAYLOAD_TAG, message, ret);
+	return pack_enveloped(stream, TTRPC_FRAME_RESPONSE, &envelope.base, RESPONSE_PAYLOAD_TAG,
+			      message, ret);
 }
 
-int wire_pack_status(uint32_t stream, enum ttrpc_code code, const char *text, struct ttrpc_packet **ret)
+int wire_pack_status(uint32_t stream, enum ttrpc_code code, const char *text,
+		     struct ttrpc_packet **ret)
 {
 	Onggi__Ttrpc__Response envelope = ONGGI__TTRPC__RESPONSE__INIT;
 	Onggi__Ttrpc__Status status = ONGGI__TTRPC__STATUS__INIT;
@@ -126,5 +132,6 @@ int wire_pack_status(uint32_t stream, enum ttrpc_code code, const char *text, st
 	status.code = (int32_t)code;
 	status.message = clean;
 	envelope.status = &status;
-	return pack_enveloped(stream, TTRPC_FRAME_RESPONSE, &envelope.base, RESPONSE_PAYLOAD_TAG, NULL, ret);
+	return pack_enveloped(stream, TTRPC_FRAME_RESPONSE, &envelope.base, RESPONSE_PAYLOAD_TAG,
+			      NULL, ret);
 }

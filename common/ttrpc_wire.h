@@ -22,16 +22,18 @@
  * Unpack @len bytes; NULL if they are no such message or take too much memory.
  * Freed with protobuf_c_message_free_unpacked(message, NULL).
  */
-ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len);
+ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
+			      size_t len);
 
 /*
- * Pack frames. Return 0 and a packet for ttrpc_writer_add, or -EMSGSIZE when the payload would exceed
- * TTRPC_PAYLOAD_MAX, -ENOMEM.
+ * Pack frames. Return 0 and a packet for ttrpc_writer_add, or -EMSGSIZE when the payload would
+ * exceed TTRPC_PAYLOAD_MAX, -ENOMEM.
  */
 int wire_pack_request(uint32_t stream, const char *service, const char *method, uint64_t timeout_ms,
 		      const ProtobufCMessage *message, struct ttrpc_packet **ret);
 int wire_pack_reply(uint32_t stream, const ProtobufCMessage *message, struct ttrpc_packet **ret);
 /* @text is cut at ERR_TEXT_MAX bytes. */
-int wire_pack_status(uint32_t stream, enum ttrpc_code code, const char *text, struct ttrpc_packet **ret);
+int wire_pack_status(uint32_t stream, enum ttrpc_code code, const char *text,
+		     struct ttrpc_packet **ret);
 
 #endif

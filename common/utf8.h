@@ -10,7 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Length (1 to 4) of the well-formed sequence at @s of at most @len bytes; 0 if it is none, or @len is 0. */
+/*
+ * Length (1 to 4) of the well-formed sequence at @s of at most @len bytes; 0 if it is none, or @len
+ * is 0.
+ */
 size_t utf8_sequence(const char *s, size_t len);
 
 /* Whether the whole NUL-terminated @s is well-formed. */

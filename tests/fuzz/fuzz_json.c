@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON reader against arbitrary text. What it accepts is valid UTF-8, not too deep, and survives being written. */
+/*
+ * The JSON reader against arbitrary text. What it accepts is valid UTF-8, not too deep, and
+ * survives being written.
+ */
 #include <assert.h>
 #include <string.h>
 

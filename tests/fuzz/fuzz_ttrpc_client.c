@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A server that answers a ttrpc client with arbitrary bytes. The first byte says in pieces of how many, and
- * what the callbacks do: nothing, destroy the client, or wait for another call. Every call must end exactly once.
+ * A server that answers a ttrpc client with arbitrary bytes. The first byte says in pieces of how
+ * many, and what the callbacks do: nothing, destroy the client, or wait for another call. Every
+ * call must end exactly once.
  */
 #include <assert.h>
 #include <errno.h>
@@ -38,7 +39,8 @@ static const ProtobufCMessageDescriptor *const types[CALLS] = {
 	&onggi__agent__v1__create_container_response__descriptor,
 };
 
-static void on_plain_done(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void on_plain_done(enum ttrpc_code code, const char *message, const void *response,
+			  void *userdata)
 {
 	struct world *w = userdata;
 
@@ -59,13 +61,15 @@ static void on_done(enum ttrpc_code code, const char *message, const void *respo
 		w->client = NULL;
 	} else if (w->habit == HABIT_WAIT && w->client && w->waiting < 2) {
 		w->waiting++;
-		if (ttrpc_client_call_wait(w->client, w->loop, "s", "m", &empty.base, types[1], 0, &out, &err) == 0)
+		if (ttrpc_client_call_wait(w->client, w->loop, "s", "m", &empty.base, types[1], 0,
+					   &out, &err) == 0)
 			protobuf_c_message_free_unpacked(&out->base, NULL);
 		else
 			assert(err.code < 0 && err.text[0]);
 		w->waiting--;
 	} else if (w->habit == HABIT_CALL && w->client) {
-		if (ttrpc_client_call(w->client, "s", "m", &empty.base, types[2], 0, on_plain_done, w) == 0)
+		if (ttrpc_client_call(w->client, "s", "m", &empty.base, types[2], 0, on_plain_done,
+				      w) == 0)
 			w->started++;
 	}
 }
@@ -78,7 +82,10 @@ static void on_gone(void *userdata)
 	w->gone++;
 }
 
-/* The other side writes whenever there is room, and hangs up at the end; inside of nested waits, too. */
+/*
+ * The other side writes whenever there is room, and hangs up at the end; inside of nested waits,
+ * too.
+ */
 static void on_room(int fd, unsigned int events, void *userdata)
 {
 	struct world *w = userdata;
@@ -107,12 +114,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.piece = data[0] >= 128 ? 1u << 20 : 1u + data[0];
 	w.data = data + 1;
 	w.size = size - 1;
-	if (loop_create(&w.loop) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ||
+	if (loop_create(&w.loop) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ||
 	    ttrpc_client_create(w.loop, fds[0], on_gone, &w, &w.client) < 0)
 		abort();
 	w.peer = fds[1];
 	for (i = 0; i < CALLS; i++)
-		if (ttrpc_client_call(w.client, "s", "m", &empty.base, types[i], 0, on_done, &w) == 0)
+		if (ttrpc_client_call(w.client, "s", "m", &empty.base, types[i], 0, on_done, &w) ==
+		    0)
 			w.started++;
 	assert(w.started == CALLS);
 	if (loop_add_fd(w.loop, w.peer, LOOP_WRITE, on_room, &w, &w.feeder) < 0)

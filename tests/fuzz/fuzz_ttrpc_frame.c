@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer that sends arbitrary bytes to a ttrpc server. The first byte says in pieces of how many bytes. Some
- * methods answer at once, one later, one fails, one destroys the server under its own feet. Whatever is sent
- * back must be whole response frames, and the connection's end must be told exactly once.
+ * A peer that sends arbitrary bytes to a ttrpc server. The first byte says in pieces of how many
+ * bytes. Some methods answer at once, one later, one fails, one destroys the server under its own
+ * feet. Whatever is sent back must be whole response frames, and the connection's end must be told
+ * exactly once.
  */
 #include <assert.h>
 #include <errno.h>
@@ -66,11 +67,14 @@ static void on_destroy(struct ttrpc_call *call, const void *request, void *userd
 }
 
 static const struct ttrpc_method methods[] = {
-	{ "E", &onggi__agent__v1__write_input_request__descriptor, &onggi__agent__v1__read_output_response__descriptor,
-	  on_echo },
-	{ "H", &onggi__agent__v1__create_container_request__descriptor, &onggi__agent__v1__empty__descriptor, on_hold },
-	{ "F", &onggi__agent__v1__process_ref__descriptor, &onggi__agent__v1__empty__descriptor, on_fail },
-	{ "D", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor, on_destroy },
+	{ "E", &onggi__agent__v1__write_input_request__descriptor,
+	  &onggi__agent__v1__read_output_response__descriptor, on_echo },
+	{ "H", &onggi__agent__v1__create_container_request__descriptor,
+	  &onggi__agent__v1__empty__descriptor, on_hold },
+	{ "F", &onggi__agent__v1__process_ref__descriptor, &onggi__agent__v1__empty__descriptor,
+	  on_fail },
+	{ "D", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor,
+	  on_destroy },
 };
 
 static void on_gone(struct ttrpc_conn *conn, void *userdata)
@@ -88,7 +92,8 @@ static void drain(struct world *w)
 	for (;;) {
 		while ((r = ttrpc_reader_next(&w->reader, &frame)) > 0) {
 			assert(!frame.oversize && frame.header.flags == 0);
-			response = onggi__ttrpc__response__unpack(NULL, frame.header.length, frame.payload);
+			response = onggi__ttrpc__response__unpack(NULL, frame.header.length,
+								  frame.payload);
 			assert(response);
 			onggi__ttrpc__response__free_unpacked(response, NULL);
 			free(frame.payload);

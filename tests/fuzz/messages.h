@@ -2,8 +2,9 @@
 /*
  * messages.h - one message type, chosen by the first byte, against arbitrary bytes
  *
- * What is accepted must pack into bytes that are accepted again and mean the same; fields that the type does
- * not have are set aside first, as protobuf-c packs one of number 0 in a form that it refuses itself.
+ * What is accepted must pack into bytes that are accepted again and mean the same; fields that the
+ * type does not have are set aside first, as protobuf-c packs one of number 0 in a form that it
+ * refuses itself.
  */
 #ifndef ONGGI_TESTS_FUZZ_MESSAGES_H
 #define ONGGI_TESTS_FUZZ_MESSAGES_H
@@ -53,8 +54,8 @@ static inline uint8_t *messages_pack(const ProtobufCMessage *message, size_t *re
 	return bytes;
 }
 
-static inline void messages_check(const ProtobufCMessageDescriptor *const *types, size_t n_types, const uint8_t *data,
-				  size_t size)
+static inline void messages_check(const ProtobufCMessageDescriptor *const *types, size_t n_types,
+				  const uint8_t *data, size_t size)
 {
 	const ProtobufCMessageDescriptor *type;
 	ProtobufCMessage *message, *again;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a fuzz harness over the files and folders given, without libFuzzer: how "make test" replays a corpus.
- * Ends with the number of inputs; none at all is a failure.
+ * Runs a fuzz harness over the files and folders given, without libFuzzer: how "make test" replays
+ * a corpus. Ends with the number of inputs; none at all is a failure.
  */
 #include <dirent.h>
 #include <fcntl.h>

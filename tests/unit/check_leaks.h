@@ -39,7 +39,8 @@ static inline int leaks_teardown(void **state)
 	size_t now = leaks_count_fds();
 
 	if (now != leaks_fds_before) {
-		print_error("open descriptors: %zu before the test, %zu after it\n", leaks_fds_before, now);
+		print_error("open descriptors: %zu before the test, %zu after it\n",
+			    leaks_fds_before, now);
 		return -1;
 	}
 	if (waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD) {

@@ -92,7 +92,8 @@ static int move_overlapping(void)
 	if (fd_move_to(fds, 3, 50) < 0)
 		return 2;
 	for (i = 0; i < 3; i++)
-		if (read(50 + i, text, 1) != 1 || text[0] != "abc"[i] || fcntl(50 + i, F_GETFD) != 0)
+		if (read(50 + i, text, 1) != 1 || text[0] != "abc"[i] ||
+		    fcntl(50 + i, F_GETFD) != 0)
 			return 3;
 	return 0;
 }
@@ -190,7 +191,10 @@ static void more_descriptors_than_any_message_of_ours_are_closed(void **state)
 	} control;
 	struct iovec iov = { .iov_base = (char *)"x", .iov_len = 1 };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	int pair[2], got[FD_PASS_MAX], fds[COUNT], i;
 	size_t n_fds;
@@ -219,7 +223,8 @@ static void send_and_receive_report_errors(void **state)
 	make_pair(pair);
 	assert_int_equal(fd_send(pair[0], "", 0, NULL, 0), -EINVAL);
 	assert_int_equal(fd_send(pair[0], "x", 1, fds, FD_PASS_MAX + 1), -EINVAL);
-	assert_int_equal(fd_receive(pair[0], text, sizeof(text), fds, FD_PASS_MAX + 1, &n_fds), -EINVAL);
+	assert_int_equal(fd_receive(pair[0], text, sizeof(text), fds, FD_PASS_MAX + 1, &n_fds),
+			 -EINVAL);
 	assert_int_equal(fd_set_nonblock(pair[0], true), 0);
 	assert_int_equal(fd_receive(pair[0], text, sizeof(text), fds, 0, &n_fds), -EAGAIN);
 	close(pair[1]);

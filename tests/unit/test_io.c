@@ -219,7 +219,9 @@ static void replace_file_that_fails_leaves_nothing(void **state)
 
 static void numbers_are_parsed_whole_or_not_at_all(void **state)
 {
-	static const char *const bad[] = { "", " 1", "1 ", "+1", "-1", "0x1", "1a", "1.0", "a", "\n" };
+	static const char *const bad[] = {
+		"", " 1", "1 ", "+1", "-1", "0x1", "1a", "1.0", "a", "\n"
+	};
 	uint64_t n = 77;
 	size_t i;
 

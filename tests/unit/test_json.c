@@ -36,7 +36,8 @@ static void refuse(const char *text, size_t len)
 
 static void parse_takes_every_type(void **state)
 {
-	_cleanup_json_ struct json *j = parse(" {\"s\":\"x\",\"n\":-5,\"b\":true,\"a\":[1,2],\"o\":{},\"z\":null} \n");
+	_cleanup_json_ struct json *j =
+		parse(" {\"s\":\"x\",\"n\":-5,\"b\":true,\"a\":[1,2],\"o\":{},\"z\":null} \n");
 
 	assert_true(json_is_object(j));
 	assert_string_equal(json_string(json_get(j, "s")), "x");
@@ -82,10 +83,33 @@ static void parse_does_not_read_behind_its_length(void **state)
 static void parse_refuses_what_is_no_json(void **state)
 {
 	static const char *const bad[] = {
-		"", " ", "{", "[1,", "[1,]", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "[1] x", "[1][2]", "1 2",
-		"\"abc", "tru", "nul", "True", "NaN", "Infinity", "-Infinity", "-1.e5", "1e5x", "1.5.", "-01", "00", "[-]", "// c\n1", "/* c */ 1", "01", "-", "+1",
-		"1.", ".5", "0x10", "\"\\x\"", "\"\\u12\"", "\"a\nb\"", "\"\xff\"", "\"\xc0\x80\"",
-		"{\"a\" 1}", "{\"a'", "\"\\", "tRUE", "\"a\x01\"", "1e", "1e+", "--1", "1-1", "1.2.3", "\x0b[]", "\xef\xbb\xbf[]", "[1 2]", "}", "]", ",",
+		"",	      " ",
+		"{",	      "[1,",
+		"[1,]",	      "{\"a\":}",
+		"{\"a\":1,}", "{a:1}",
+		"{'a':1}",    "[1] x",
+		"[1][2]",     "1 2",
+		"\"abc",      "tru",
+		"nul",	      "True",
+		"NaN",	      "Infinity",
+		"-Infinity",  "-1.e5",
+		"1e5x",	      "1.5.",
+		"-01",	      "00",
+		"[-]",	      "// c\n1",
+		"/* c */ 1",  "01",
+		"-",	      "+1",
+		"1.",	      ".5",
+		"0x10",	      "\"\\x\"",
+		"\"\\u12\"",  "\"a\nb\"",
+		"\"\xff\"",   "\"\xc0\x80\"",
+		"{\"a\" 1}",  "{\"a'",
+		"\"\\",	      "tRUE",
+		"\"a\x01\"",  "1e",
+		"1e+",	      "--1",
+		"1-1",	      "1.2.3",
+		"\x0b[]",     "\xef\xbb\xbf[]",
+		"[1 2]",      "}",
+		"]",	      ",",
 	};
 	size_t i;
 
@@ -132,8 +156,9 @@ static void parse_bounds_the_depth(void **state)
 
 static void integers_of_64_bits_are_exact(void **state)
 {
-	_cleanup_json_ struct json *j = parse("{\"max\":18446744073709551615,\"imax\":9223372036854775807,"
-					      "\"min\":-9223372036854775808,\"over\":9223372036854775808}");
+	_cleanup_json_ struct json *j =
+		parse("{\"max\":18446744073709551615,\"imax\":9223372036854775807,"
+		      "\"min\":-9223372036854775808,\"over\":9223372036854775808}");
 	int64_t i = 0;
 	uint64_t u = 0;
 
@@ -152,7 +177,8 @@ static void integers_of_64_bits_are_exact(void **state)
 /* They must not be taken for the largest number that fits. */
 static void integers_beyond_64_bits_are_refused(void **state)
 {
-	static const char *const bad[] = { "{\"n\":18446744073709551616}", "{\"n\":-9223372036854775809}",
+	static const char *const bad[] = { "{\"n\":18446744073709551616}",
+					   "{\"n\":-9223372036854775809}",
 					   "{\"n\":99999999999999999999999999}" };
 	size_t i;
 
@@ -220,7 +246,8 @@ static void members_of_a_wrong_type_are_named(void **state)
 	assert_int_equal(json_member_array(j, "", "o", 1, &o, &err), -EINVAL);
 	assert_string_equal(err.text, "field 'o': expected an array, got an object");
 	assert_int_equal(json_member_strv(j, "process", "n", 1, &v, &err), -EINVAL);
-	assert_string_equal(err.text, "field 'process.n': expected an array of strings, got a number");
+	assert_string_equal(err.text,
+			    "field 'process.n': expected an array of strings, got a number");
 	assert_true(!s && !o && !v && !b && n == 0);
 }
 
@@ -258,7 +285,8 @@ static void strings_with_nul_bytes_are_refused(void **state)
 
 static void string_vectors_are_copied_and_bounded(void **state)
 {
-	_cleanup_json_ struct json *j = parse("{\"v\":[\"a\",\"\",\"c\"],\"mixed\":[\"a\",1],\"none\":[]}");
+	_cleanup_json_ struct json *j =
+		parse("{\"v\":[\"a\",\"\",\"c\"],\"mixed\":[\"a\",1],\"none\":[]}");
 	struct err err = ERR_INIT;
 	char **v = NULL;
 
@@ -318,7 +346,9 @@ static void built_trees_become_text(void **state)
 	assert_int_equal(json_set(o, "list", a), 0);
 	assert_int_equal(json_set(o, "yes", json_new_bool(true)), 0);
 	compact = json_text(o, false);
-	assert_string_equal(compact, "{\"path\":\"/a\\\"b\\\\\\n\",\"list\":[-1,18446744073709551615],\"yes\":true}");
+	assert_string_equal(
+		compact,
+		"{\"path\":\"/a\\\"b\\\\\\n\",\"list\":[-1,18446744073709551615],\"yes\":true}");
 	pretty = json_text(o, true);
 	assert_non_null(strstr(pretty, "{\n  \"path\": \"/a"));
 }

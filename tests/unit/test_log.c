@@ -70,7 +70,8 @@ static void json_is_what_engines_parse(void **state)
 	assert_int_equal(json_member_string(j, "", "msg", &msg, NULL), 1);
 	assert_int_equal(json_member_string(j, "", "time", &time, NULL), 1);
 	assert_string_equal(level, "error");
-	assert_string_equal(msg, "a \"quoted\" \\ text\twith\nlines \x01 and \xef\xbf\xbd bytes, \xc3\xa4");
+	assert_string_equal(
+		msg, "a \"quoted\" \\ text\twith\nlines \x01 and \xef\xbf\xbd bytes, \xc3\xa4");
 	assert_int_equal(strlen(time), strlen("2026-01-01T00:00:00.000000000Z"));
 	assert_int_equal(time[10], 'T');
 	json_unref(j);
@@ -146,11 +147,28 @@ static void no_sink_is_fine(void **state)
 
 static void utf8_sequences_are_judged_as_rfc_3629_says(void **state)
 {
-	static const char *const good[] = { "", "a", "\xc2\x80", "\xc3\xa4", "\xe0\xa0\x80", "\xed\x9f\xbf",
-					    "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf" };
-	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x9f\xbf", "\xe2\x82",
-					   "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-					   "\xff", "ok\xfe" };
+	static const char *const good[] = { "",
+					    "a",
+					    "\xc2\x80",
+					    "\xc3\xa4",
+					    "\xe0\xa0\x80",
+					    "\xed\x9f\xbf",
+					    "\xee\x80\x80",
+					    "\xf0\x90\x80\x80",
+					    "\xf4\x8f\xbf\xbf" };
+	static const char *const bad[] = { "\x80",
+					   "\xc0\x80",
+					   "\xc1\xbf",
+					   "\xc3",
+					   "\xc3(",
+					   "\xe0\x9f\xbf",
+					   "\xe2\x82",
+					   "\xed\xa0\x80",
+					   "\xf0\x8f\xbf\xbf",
+					   "\xf4\x90\x80\x80",
+					   "\xf5\x80\x80\x80",
+					   "\xff",
+					   "ok\xfe" };
 	char text[] = "a\xffz\xc3\xa4\xe2\x82";
 	size_t i;
 

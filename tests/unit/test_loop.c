@@ -186,8 +186,12 @@ static void callback_may_destroy_itself_and_others_that_are_ready(void **state)
 	start(&seen);
 	make_pipe(fds);
 	assert_int_equal(write(fds[1], "x", 1), 1);
-	assert_int_equal(loop_add_fd(seen.loop, fds[0], LOOP_READ, on_fd_destroy_both, &seen, &seen.source), 0);
-	assert_int_equal(loop_add_fd(seen.loop, fds[1], LOOP_WRITE, on_fd_destroy_both, &seen, &seen.other), 0);
+	assert_int_equal(
+		loop_add_fd(seen.loop, fds[0], LOOP_READ, on_fd_destroy_both, &seen, &seen.source),
+		0);
+	assert_int_equal(
+		loop_add_fd(seen.loop, fds[1], LOOP_WRITE, on_fd_destroy_both, &seen, &seen.other),
+		0);
 	assert_int_equal(loop_run_once(seen.loop), 0);
 	assert_int_equal(seen.calls, 1);
 	assert_int_equal(loop_run_once(seen.loop), -EDEADLK);
@@ -213,8 +217,12 @@ static void source_put_to_sleep_in_the_same_round_does_not_run(void **state)
 	start(&seen);
 	make_pipe(fds);
 	assert_int_equal(write(fds[1], "x", 1), 1);
-	assert_int_equal(loop_add_fd(seen.loop, fds[0], LOOP_READ, on_fd_put_other_to_sleep, &seen, &seen.source), 0);
-	assert_int_equal(loop_add_fd(seen.loop, fds[1], LOOP_WRITE, on_fd_put_other_to_sleep, &seen, &seen.other), 0);
+	assert_int_equal(loop_add_fd(seen.loop, fds[0], LOOP_READ, on_fd_put_other_to_sleep, &seen,
+				     &seen.source),
+			 0);
+	assert_int_equal(loop_add_fd(seen.loop, fds[1], LOOP_WRITE, on_fd_put_other_to_sleep, &seen,
+				     &seen.other),
+			 0);
 	assert_int_equal(loop_run_once(seen.loop), 0);
 	assert_int_equal(seen.calls, 1);
 	loop_source_destroy(seen.source);
@@ -269,8 +277,10 @@ static void timer_disarmed_in_the_same_round_does_not_fire(void **state)
 	struct seen seen;
 
 	start(&seen);
-	assert_int_equal(loop_add_timer(seen.loop, 0, on_timer_disarm_other, &seen, &seen.source), 0);
-	assert_int_equal(loop_add_timer(seen.loop, 0, on_timer_disarm_other, &seen, &seen.other), 0);
+	assert_int_equal(loop_add_timer(seen.loop, 0, on_timer_disarm_other, &seen, &seen.source),
+			 0);
+	assert_int_equal(loop_add_timer(seen.loop, 0, on_timer_disarm_other, &seen, &seen.other),
+			 0);
 	assert_int_equal(loop_run(seen.loop), -EDEADLK);
 	assert_int_equal(seen.calls, 1);
 	loop_source_destroy(seen.source);
@@ -330,7 +340,8 @@ static void signal_arrives_as_an_event(void **state)
 	assert_int_equal(seen.signo, SIGUSR1);
 	assert_int_equal(seen.pid, getpid());
 	loop_source_destroy(seen.source);
-	assert_int_equal(loop_add_signal(seen.loop, 12345, on_signal, &seen, &seen.source), -EINVAL);
+	assert_int_equal(loop_add_signal(seen.loop, 12345, on_signal, &seen, &seen.source),
+			 -EINVAL);
 	loop_destroy(seen.loop);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
@@ -380,7 +391,8 @@ static void child_killed_by_a_signal_says_which(void **state)
 	struct seen seen;
 
 	start(&seen);
-	assert_int_equal(loop_add_child(seen.loop, fork_exit(0, SIGKILL), on_child, &seen, &seen.source), 0);
+	assert_int_equal(
+		loop_add_child(seen.loop, fork_exit(0, SIGKILL), on_child, &seen, &seen.source), 0);
 	assert_int_equal(loop_run(seen.loop), -EDEADLK);
 	assert_true(WIFSIGNALED(seen.status));
 	assert_int_equal(WTERMSIG(seen.status), SIGKILL);
@@ -402,7 +414,9 @@ static void child_source_may_be_destroyed_in_its_callback(void **state)
 	struct seen seen;
 
 	start(&seen);
-	assert_int_equal(loop_add_child(seen.loop, fork_exit(0, 0), on_child_destroy, &seen, &seen.source), 0);
+	assert_int_equal(
+		loop_add_child(seen.loop, fork_exit(0, 0), on_child_destroy, &seen, &seen.source),
+		0);
 	assert_int_equal(loop_run(seen.loop), -EDEADLK);
 	assert_int_equal(seen.calls, 1);
 	loop_destroy(seen.loop);

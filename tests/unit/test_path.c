@@ -95,7 +95,8 @@ static bool inside(const struct world *w, int fd)
 	assert_true(n > 0);
 	path[n] = '\0';
 	snprintf(prefix, sizeof(prefix), "%s/root", w->top);
-	return strncmp(path, prefix, strlen(prefix)) == 0 && (path[strlen(prefix)] == '/' || !path[strlen(prefix)]);
+	return strncmp(path, prefix, strlen(prefix)) == 0 &&
+	       (path[strlen(prefix)] == '/' || !path[strlen(prefix)]);
 }
 
 static void link_to(const struct world *w, const char *target, const char *name)
@@ -108,8 +109,14 @@ static void link_to(const struct world *w, const char *target, const char *name)
 static void open_in_root_keeps_links_and_dotdot_inside(void **state)
 {
 	static const char *const ways[] = {
-		"../canary/secret", "abs", "rel", "dir/../../canary/secret", "chain", "up/canary/secret",
-		"../../../../../../../../../../etc/passwd", "/../canary/secret",
+		"../canary/secret",
+		"abs",
+		"rel",
+		"dir/../../canary/secret",
+		"chain",
+		"up/canary/secret",
+		"../../../../../../../../../../etc/passwd",
+		"/../canary/secret",
 	};
 	struct world w;
 	char target[128];
@@ -198,7 +205,8 @@ static pid_t start_swapping(const struct world *w, const char *a, const char *b)
 	if (pid > 0)
 		return pid;
 	for (;;)
-		if (syscall(SYS_renameat2, w->root, a, w->root, b, 2u /* RENAME_EXCHANGE */) < 0 && errno != ENOENT)
+		if (syscall(SYS_renameat2, w->root, a, w->root, b, 2u /* RENAME_EXCHANGE */) < 0 &&
+		    errno != ENOENT)
 			_exit(1);
 }
 
@@ -253,7 +261,8 @@ static void mkdir_and_touch_survive_swapped_folders(void **state)
 	pid = start_swapping(&w, "dir", "link");
 	for (i = 0; i < RACE_ROUNDS / 10; i++) {
 		snprintf(name, sizeof(name), "dir/sub/../%u/x", i);
-		fd = i % 2 ? path_mkdir_in_root(w.root, name, 0755) : path_touch_in_root(w.root, name, 0644);
+		fd = i % 2 ? path_mkdir_in_root(w.root, name, 0755)
+			   : path_touch_in_root(w.root, name, 0644);
 		if (fd < 0)
 			continue;
 		good++;
@@ -461,7 +470,8 @@ static void remove_tree_takes_everything_but_a_missing_tree(void **state)
 	world_make(&w);
 	for (i = 0; i < 2000; i++) {
 		snprintf(name, sizeof(name), "t/%d/%d", i % 40, i);
-		fd = i % 3 ? path_mkdir_in_root(w.root, name, 0) : path_touch_in_root(w.root, name, 0);
+		fd = i % 3 ? path_mkdir_in_root(w.root, name, 0)
+			   : path_touch_in_root(w.root, name, 0);
 		assert_true(fd >= 0);
 		close(fd);
 	}
@@ -517,7 +527,8 @@ static void remove_tree_crosses_no_mounts(void **state)
 		int r;
 
 		snprintf(canary, sizeof(canary), "%s/canary", w.top);
-		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		    mount(canary, mount_point, NULL, MS_BIND, NULL) < 0)
 			_exit(100);
 		r = path_remove_tree(w.root, "t");
@@ -611,7 +622,8 @@ static void mkdir_p_refuses_what_is_no_directory(void **state)
 static void ids_are_checked(void **state)
 {
 	static const char *const good[] = { "a", "A-b_c.d+e", "0", "...", ".a", "-", "+" };
-	static const char *const bad[] = { "", ".", "..", "a/b", "/", "a b", "a\n", "\xc3\xa4", "a,b", "a=b", "a:b", "*" };
+	static const char *const bad[] = { "",	  ".",	      "..",  "a/b", "/",   "a b",
+					   "a\n", "\xc3\xa4", "a,b", "a=b", "a:b", "*" };
 	char id[257];
 	size_t i;
 

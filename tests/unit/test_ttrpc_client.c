@@ -36,7 +36,8 @@ static void client_start(struct client_rig *r, bool with_server)
 	r->rig.peer = -EBADF;
 	assert_int_equal(loop_create(&r->rig.loop), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	assert_int_equal(ttrpc_client_create(r->rig.loop, fds[0], on_client_gone, r, &r->client), 0);
+	assert_int_equal(ttrpc_client_create(r->rig.loop, fds[0], on_client_gone, r, &r->client),
+			 0);
 	if (with_server) {
 		rig_serve(&r->rig, &service);
 		assert_int_equal(ttrpc_server_add(r->rig.server, fds[1], rig_on_gone, &r->rig), 0);
@@ -73,7 +74,8 @@ static void on_done(enum ttrpc_code code, const char *message, const void *respo
 
 static int start(struct client_rig *r, const char *method, uint64_t timeout_ms)
 {
-	return ttrpc_client_call(r->client, SERVICE, method, &empty.base, EMPTY, timeout_ms, on_done, r);
+	return ttrpc_client_call(r->client, SERVICE, method, &empty.base, EMPTY, timeout_ms,
+				 on_done, r);
 }
 
 /* Take one request off the raw end. Returns its stream id. */
@@ -125,13 +127,15 @@ static void call_wait_returns_the_response(void **state)
 	client_start(&r, true);
 	in.data.data = (uint8_t *)"abc";
 	in.data.len = 3;
-	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Echo", &in.base, BYTES, 0, &out,
-						&err), 0);
+	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Echo", &in.base,
+						BYTES, 0, &out, &err),
+			 0);
 	assert_int_equal(out->data.len, 3);
 	assert_memory_equal(out->data.data, "abc", 3);
 	onggi__agent__v1__read_output_response__free_unpacked(out, NULL);
-	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Echo", &in.base, BYTES, 0, NULL,
-						&err), 0);
+	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Echo", &in.base,
+						BYTES, 0, NULL, &err),
+			 0);
 	client_stop(&r);
 }
 
@@ -144,8 +148,9 @@ static void call_wait_reports_the_peers_text(void **state)
 
 	client_start(&r, true);
 	in.container_id = (char *)"c%sd"; /* no format */
-	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Fail", &in.base, EMPTY, 0, &out,
-						&err), -ENOENT);
+	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Fail", &in.base,
+						EMPTY, 0, &out, &err),
+			 -ENOENT);
 	assert_null(out);
 	assert_int_equal(err.code, -ENOENT);
 	assert_string_equal(err.text, "no container 'c%sd'");
@@ -158,8 +163,9 @@ static void call_wait_ends_when_time_is_over(void **state)
 	struct client_rig r;
 
 	client_start(&r, true);
-	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Hold", &empty.base, EMPTY, 20, NULL,
-						&err), -ETIMEDOUT);
+	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Hold", &empty.base,
+						EMPTY, 20, NULL, &err),
+			 -ETIMEDOUT);
 	assert_true(strlen(err.text) > 0);
 	client_stop(&r);
 }
@@ -170,10 +176,12 @@ static void call_wait_ends_when_the_connection_does(void **state)
 	struct client_rig r;
 
 	client_start(&r, true);
-	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Destroy", &empty.base, EMPTY, 0, NULL,
-						&err), -EPIPE);
-	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Echo", &empty.base, EMPTY, 0, NULL,
-						&err), -EPIPE);
+	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Destroy",
+						&empty.base, EMPTY, 0, NULL, &err),
+			 -EPIPE);
+	assert_int_equal(ttrpc_client_call_wait(r.client, r.rig.loop, SERVICE, "Echo", &empty.base,
+						EMPTY, 0, NULL, &err),
+			 -EPIPE);
 	client_stop(&r);
 }
 
@@ -242,7 +250,9 @@ static void answers_nobody_waits_for_are_ignored(void **state)
 
 static void malformed_response_fails_that_call_only(void **state)
 {
-	/* An envelope that is none, one around a message that is none, and a status without a text. */
+	/*
+	 * An envelope that is none, one around a message that is none, and a status without a text.
+	 */
 	static const char bad[2][8] = { "\xff\xff\xff\xff", "\x12\x02\xff\xff" };
 	struct client_rig r;
 	size_t i;
@@ -270,7 +280,8 @@ static void response_over_4mib_fails_that_call_only(void **state)
 
 	client_start(&r, false);
 	assert_int_equal(start(&r, "Any", 0), 0);
-	raw_send_header(&r.rig, raw_take_request(&r, NULL), TTRPC_FRAME_RESPONSE, TTRPC_PAYLOAD_MAX + 1);
+	raw_send_header(&r.rig, raw_take_request(&r, NULL), TTRPC_FRAME_RESPONSE,
+			TTRPC_PAYLOAD_MAX + 1);
 	raw_send(&r.rig, bytes, TTRPC_PAYLOAD_MAX + 1);
 	rig_run_until(&r.rig, r.n_done == 1);
 	assert_int_equal(r.code, TTRPC_RESOURCE_EXHAUSTED);
@@ -341,7 +352,8 @@ static void destroying_cancels_calls_and_tells_no_gone(void **state)
 	assert_int_equal(r.n_gone, 0);
 }
 
-static void on_done_destroy(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void on_done_destroy(enum ttrpc_code code, const char *message, const void *response,
+			    void *userdata)
 {
 	struct client_rig *r = userdata;
 
@@ -353,7 +365,8 @@ static void on_done_destroy(enum ttrpc_code code, const char *message, const voi
 
 static int start_destroying(struct client_rig *r, const char *method, uint64_t timeout_ms)
 {
-	return ttrpc_client_call(r->client, SERVICE, method, &empty.base, EMPTY, timeout_ms, on_done_destroy, r);
+	return ttrpc_client_call(r->client, SERVICE, method, &empty.base, EMPTY, timeout_ms,
+				 on_done_destroy, r);
 }
 
 static void client_may_be_destroyed_in_the_callback_of_an_answer(void **state)
@@ -428,7 +441,8 @@ static void client_may_be_destroyed_in_its_gone_callback(void **state)
 	client_start(&r, false);
 	ttrpc_client_destroy(r.client);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	assert_int_equal(ttrpc_client_create(r.rig.loop, fds[0], on_gone_destroy, &r, &r.client), 0);
+	assert_int_equal(ttrpc_client_create(r.rig.loop, fds[0], on_gone_destroy, &r, &r.client),
+			 0);
 	assert_int_equal(start(&r, "Any", 0), 0);
 	close(fds[1]);
 	rig_run_until(&r.rig, r.client == NULL);
@@ -436,7 +450,8 @@ static void client_may_be_destroyed_in_its_gone_callback(void **state)
 	client_stop(&r);
 }
 
-static void on_done_wait(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+static void on_done_wait(enum ttrpc_code code, const char *message, const void *response,
+			 void *userdata)
 {
 	Onggi__Agent__V1__WriteInputRequest in = ONGGI__AGENT__V1__WRITE_INPUT_REQUEST__INIT;
 	Onggi__Agent__V1__ReadOutputResponse *out = NULL;
@@ -445,8 +460,9 @@ static void on_done_wait(enum ttrpc_code code, const char *message, const void *
 
 	in.data.data = (uint8_t *)"nested";
 	in.data.len = 6;
-	assert_int_equal(ttrpc_client_call_wait(r->client, r->rig.loop, SERVICE, "Echo", &in.base, BYTES,
-						RIG_TIMEOUT_MS, &out, &err), 0);
+	assert_int_equal(ttrpc_client_call_wait(r->client, r->rig.loop, SERVICE, "Echo", &in.base,
+						BYTES, RIG_TIMEOUT_MS, &out, &err),
+			 0);
 	assert_int_equal(out->data.len, 6);
 	onggi__agent__v1__read_output_response__free_unpacked(out, NULL);
 	on_done(code, message, response, userdata);
@@ -458,23 +474,27 @@ static void callback_may_wait_for_another_call(void **state)
 	int i;
 
 	client_start(&r, true);
-	/* Several, so that answers of one read are still unhandled while the first callback waits. */
+	/*
+	 * Several, so that answers of one read are still unhandled while the first callback waits.
+	 */
 	for (i = 0; i < 5; i++)
-		assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Echo", &empty.base, BYTES, 0, on_done_wait, &r),
+		assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Echo", &empty.base, BYTES, 0,
+						   on_done_wait, &r),
 				 0);
 	rig_run_until(&r.rig, r.n_done == 5);
 	client_stop(&r);
 }
 
 /* The answer that the nested wait needs came with the one whose callback waits. */
-static void on_done_wait_for_buffered(enum ttrpc_code code, const char *message, const void *response,
-				      void *userdata)
+static void on_done_wait_for_buffered(enum ttrpc_code code, const char *message,
+				      const void *response, void *userdata)
 {
 	struct client_rig *r = userdata;
 	struct err err = ERR_INIT;
 
-	assert_int_equal(ttrpc_client_call_wait(r->client, r->rig.loop, SERVICE, "Any", &empty.base, EMPTY, 2000,
-						NULL, &err), 0);
+	assert_int_equal(ttrpc_client_call_wait(r->client, r->rig.loop, SERVICE, "Any", &empty.base,
+						EMPTY, 2000, NULL, &err),
+			 0);
 	on_done(code, message, response, userdata);
 }
 
@@ -484,8 +504,9 @@ static void nested_wait_sees_answers_that_were_read_already(void **state)
 	uint32_t stream;
 
 	client_start(&r, false);
-	assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Any", &empty.base, EMPTY, 0, on_done_wait_for_buffered,
-					   &r), 0);
+	assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Any", &empty.base, EMPTY, 0,
+					   on_done_wait_for_buffered, &r),
+			 0);
 	stream = raw_take_request(&r, NULL);
 	/* Answered before it is asked: the id is known. In one send, hence in one read. */
 	{
@@ -510,9 +531,12 @@ static void request_over_4mib_is_refused_at_once(void **state)
 	client_start(&r, true);
 	in.data.len = TTRPC_PAYLOAD_MAX;
 	in.data.data = calloc(1, in.data.len);
-	assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Echo", &in.base, BYTES, 0, on_done, &r), -EMSGSIZE);
+	assert_int_equal(
+		ttrpc_client_call(r.client, SERVICE, "Echo", &in.base, BYTES, 0, on_done, &r),
+		-EMSGSIZE);
 	in.data.len -= 64;
-	assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Echo", &in.base, BYTES, 0, on_done, &r), 0);
+	assert_int_equal(
+		ttrpc_client_call(r.client, SERVICE, "Echo", &in.base, BYTES, 0, on_done, &r), 0);
 	rig_run_until(&r.rig, r.n_done == 1);
 	assert_int_equal(r.code, TTRPC_OK);
 	assert_int_equal(r.n_bytes, in.data.len);
@@ -548,7 +572,9 @@ static void bulk_output_passes(void **state)
 	client_start(&r, true);
 	r.rig.reply_bytes = 1u << 20;
 	for (i = 0; i < 100; i++)
-		assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Big", &empty.base, BYTES, 0, on_done, &r), 0);
+		assert_int_equal(ttrpc_client_call(r.client, SERVICE, "Big", &empty.base, BYTES, 0,
+						   on_done, &r),
+				 0);
 	rig_run_until(&r.rig, r.n_done == 100);
 	assert_int_equal(r.code, TTRPC_OK);
 	assert_int_equal(r.n_bytes, 1u << 20);

@@ -153,7 +153,9 @@ static void server_takes_message_of_4mib(void **state)
 	uint8_t *zeros = calloc(1, TTRPC_PAYLOAD_MAX);
 
 	rig_start(&rig);
-	/* 4 MiB of zeros are no message, but they are read: the answer is not about their length. */
+	/*
+	 * 4 MiB of zeros are no message, but they are read: the answer is not about their length.
+	 */
 	raw_send_header(&rig, 1, TTRPC_FRAME_REQUEST, TTRPC_PAYLOAD_MAX);
 	raw_send(&rig, zeros, TTRPC_PAYLOAD_MAX);
 	raw_expect(&rig, 1, TTRPC_INVALID_ARGUMENT);
@@ -198,7 +200,9 @@ static void server_refuses_even_and_reused_ids(void **state)
 	rig_stop(&rig);
 }
 
-/* A channel that lives for months runs out of ids and starts anew, but not with one still in use. */
+/*
+ * A channel that lives for months runs out of ids and starts anew, but not with one still in use.
+ */
 static void server_lets_ids_begin_anew_at_their_end(void **state)
 {
 	struct rig rig;
@@ -543,9 +547,11 @@ static void server_and_client_work_over_a_character_device(void **state)
 	for (i = 0; i < 100000; i++)
 		in.data.data[i] = (uint8_t)(i * 7);
 	for (i = 0; i < 5; i++) {
-		assert_int_equal(ttrpc_client_call_wait(client, rig.loop, SERVICE, "Echo", &in.base,
-							&onggi__agent__v1__read_output_response__descriptor,
-							RIG_TIMEOUT_MS, &out, &err), 0);
+		assert_int_equal(
+			ttrpc_client_call_wait(client, rig.loop, SERVICE, "Echo", &in.base,
+					       &onggi__agent__v1__read_output_response__descriptor,
+					       RIG_TIMEOUT_MS, &out, &err),
+			0);
 		assert_int_equal(out->data.len, in.data.len);
 		assert_memory_equal(out->data.data, in.data.data, in.data.len);
 		onggi__agent__v1__read_output_response__free_unpacked(out, NULL);

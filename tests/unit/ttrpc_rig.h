@@ -2,8 +2,8 @@
 /*
  * ttrpc_rig.h - a ttrpc server whose peer is the test itself, byte by byte
  *
- * Used by test_ttrpc_server.c and test_ttrpc_client.c. The messages are those of the agent: WriteInputRequest
- * and ReadOutputResponse carry bytes, ProcessRef a text, Empty nothing.
+ * Used by test_ttrpc_server.c and test_ttrpc_client.c. The messages are those of the agent:
+ * WriteInputRequest and ReadOutputResponse carry bytes, ProcessRef a text, Empty nothing.
  */
 #ifndef ONGGI_TESTS_TTRPC_RIG_H
 #define ONGGI_TESTS_TTRPC_RIG_H
@@ -108,11 +108,14 @@ static void rig_on_gone(struct ttrpc_conn *conn, void *userdata)
 static const struct ttrpc_method rig_methods[] = {
 	{ "Echo", &onggi__agent__v1__write_input_request__descriptor,
 	  &onggi__agent__v1__read_output_response__descriptor, rig_echo },
-	{ "Hold", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor, rig_hold },
-	{ "Fail", &onggi__agent__v1__process_ref__descriptor, &onggi__agent__v1__empty__descriptor, rig_fail },
-	{ "Big", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__read_output_response__descriptor,
-	  rig_big },
-	{ "Destroy", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor, rig_destroy },
+	{ "Hold", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor,
+	  rig_hold },
+	{ "Fail", &onggi__agent__v1__process_ref__descriptor, &onggi__agent__v1__empty__descriptor,
+	  rig_fail },
+	{ "Big", &onggi__agent__v1__empty__descriptor,
+	  &onggi__agent__v1__read_output_response__descriptor, rig_big },
+	{ "Destroy", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor,
+	  rig_destroy },
 };
 
 static void rig_serve(struct rig *rig, struct ttrpc_service *service)
@@ -128,28 +131,34 @@ static void rig_on_timeout(void *userdata)
 	((struct rig *)userdata)->timed_out = true;
 }
 
-/* Run the loop for at least @ms. */
-static inline void rig_run_for(struct rig *rig, uint64_t ms)
+static inline struct loop_source *rig_start_timer(struct rig *rig, uint64_t ms)
 {
 	struct loop_source *timer;
 
 	rig->timed_out = false;
 	assert_int_equal(loop_add_timer(rig->loop, ms, rig_on_timeout, rig, &timer), 0);
+	return timer;
+}
+
+/* Run the loop for at least @ms. */
+static inline void rig_run_for(struct rig *rig, uint64_t ms)
+{
+	struct loop_source *timer = rig_start_timer(rig, ms);
+
 	while (!rig->timed_out)
 		assert_int_equal(loop_run_once(rig->loop), 0);
 	loop_source_destroy(timer);
 }
 
-#define rig_run_until(rig, condition)                                                                        \
-	do {                                                                                                 \
-		struct loop_source *_timer;                                                                  \
-		(rig)->timed_out = false;                                                                    \
-		assert_int_equal(loop_add_timer((rig)->loop, RIG_TIMEOUT_MS, rig_on_timeout, rig, &_timer), 0); \
-		while (!(condition) && !(rig)->timed_out)                                                    \
-			assert_int_equal(loop_run_once((rig)->loop), 0);                                     \
-		loop_source_destroy(_timer);                                                                 \
-		if (!(condition))                                                                            \
-			fail_msg("did not come about: %s", #condition);                                      \
+#define rig_run_until(rig, condition)                                             \
+	do {                                                                      \
+		struct loop_source *_timer = rig_start_timer(rig, RIG_TIMEOUT_MS); \
+                                                                                  \
+		while (!(condition) && !(rig)->timed_out)                         \
+			assert_int_equal(loop_run_once((rig)->loop), 0);          \
+		loop_source_destroy(_timer);                                      \
+		if (!(condition))                                                 \
+			fail_msg("did not come about: %s", #condition);           \
 	} while (0)
 
 /* ---- the raw peer ---- */
@@ -187,7 +196,8 @@ static inline void raw_receive(struct rig *rig, void *data, size_t len)
 		if (n == 0)
 			fail_msg("the connection was closed");
 		assert_int_equal(errno, EAGAIN);
-		rig_run_until(rig, poll(&(struct pollfd){ .fd = rig->peer, .events = POLLIN }, 1, 0) > 0);
+		rig_run_until(
+			rig, poll(&(struct pollfd){ .fd = rig->peer, .events = POLLIN }, 1, 0) > 0);
 	}
 }
 
@@ -288,7 +298,8 @@ static inline void raw_expect_echo(struct rig *rig, uint32_t stream, const char 
 	response = raw_response(rig, &got);
 	assert_int_equal(got, stream);
 	assert_null(response->status);
-	out = onggi__agent__v1__read_output_response__unpack(NULL, response->payload.len, response->payload.data);
+	out = onggi__agent__v1__read_output_response__unpack(NULL, response->payload.len,
+							     response->payload.data);
 	assert_non_null(out);
 	assert_int_equal(out->data.len, strlen(text));
 	assert_memory_equal(out->data.data, text, strlen(text));
