@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -26,6 +27,8 @@
 
 /* "console-level level-of-lines-without-one …"; what is below the console's level is shown. */
 #define GUEST_PRINTK_FILE "/proc/sys/kernel/printk"
+/* "ignore_loglevel" and "debug" stay far below. */
+#define GUEST_PRINTK_MAX 1000u
 
 /* Where the log is open. */
 #define GUEST_LOG_FD 9
@@ -36,6 +39,7 @@
 struct guest_mount {
 	const char *path, *type, *source, *data;
 	unsigned long flags;
+	bool data_optional; /* an older kernel may not know it */
 };
 
 static const struct guest_mount guest_mounts[] = {
@@ -45,7 +49,9 @@ static const struct guest_mount guest_mounts[] = {
 	{ "/dev/pts", "devpts", "devpts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC },
 	{ "/dev/shm", "tmpfs", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV | MS_NOEXEC },
 	{ "/run", "tmpfs", "tmpfs", "mode=0755", MS_NOSUID | MS_NODEV },
-	{ "/sys/fs/cgroup", "cgroup2", "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
+	/* A container's cgroup namespace ends its rights, and memory.low counts for all below a group. */
+	{ "/sys/fs/cgroup", "cgroup2", "cgroup2", "nsdelegate,memory_recursiveprot",
+	  MS_NOSUID | MS_NODEV | MS_NOEXEC, .data_optional = true },
 };
 
 /*
@@ -58,16 +64,28 @@ static const struct {
 	{ "/proc/sys/fs/inotify/max_user_instances", "8192" },
 };
 
+static int guest_mount_one(const struct guest_mount *m, struct err *err)
+{
+	int rc;
+
+	if (mkdir(m->path, 0755) < 0 && errno != EEXIST)
+		return err_set_errno(err, -errno, "make folder '%s'", m->path);
+	rc = mount(m->source, m->path, m->type, m->flags, m->data);
+	if (rc < 0 && errno == EINVAL && m->data_optional)
+		rc = mount(m->source, m->path, m->type, m->flags, NULL);
+	/* EBUSY: the kernel has mounted it by itself. */
+	if (rc < 0 && errno != EBUSY)
+		return err_set_errno(err, -errno, "mount %s on '%s'", m->type, m->path);
+	return 0;
+}
+
 static int guest_mount(struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(guest_mounts); i++) {
-		const struct guest_mount *m = &guest_mounts[i];
+		int rc = guest_mount_one(&guest_mounts[i], err);
 
-		if (mkdir(m->path, 0755) < 0 && errno != EEXIST)
-			return err_set_errno(err, -errno, "make folder '%s'", m->path);
-		/* EBUSY: the kernel has mounted it by itself. */
-		if (mount(m->source, m->path, m->type, m->flags, m->data) < 0 && errno != EBUSY)
-			return err_set_errno(err, -errno, "mount %s on '%s'", m->type, m->path);
+		if (rc < 0)
+			return rc;
 	}
 	if (mkdir("/run/onggi", 0700) < 0 || mkdir(SETUP_SHARE_PATH, 0700) < 0)
 		return err_set_errno(err, -errno, "make folder '%s'", SETUP_SHARE_PATH);
@@ -81,16 +99,20 @@ static int guest_mount(struct err *err)
 static int guest_log_visible(struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
+	uint64_t console;
 	char levels[32];
-	int rc, console;
+	int rc;
 
 	rc = io_read_file(AT_FDCWD, GUEST_PRINTK_FILE, 64, &text, NULL);
+	if (rc >= 0) {
+		text[strcspn(text, " \t\n")] = '\0';
+		rc = io_parse_u64(text, GUEST_PRINTK_MAX, &console);
+	}
 	if (rc < 0)
 		return err_set_errno(err, rc, "read '%s'", GUEST_PRINTK_FILE);
-	console = (int)strtol(text, NULL, 10);
 	if (console < 2)
 		return 0;
-	snprintf(levels, sizeof(levels), "%d %d", console, console - 1);
+	snprintf(levels, sizeof(levels), "%u %u", (unsigned int)console, (unsigned int)console - 1);
 	rc = io_write_file(AT_FDCWD, GUEST_PRINTK_FILE, levels, strlen(levels));
 	return rc < 0 ? err_set_errno(err, rc, "write '%s'", GUEST_PRINTK_FILE) : 0;
 }
