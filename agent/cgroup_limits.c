@@ -186,6 +186,54 @@ static int convert_cpu(const struct oci_resources *r, struct cgroup_settings *s,
 	return n;
 }
 
+/*
+ * A guest whose kernel has no huge pages of the size has no file either: then nobody can use any, and
+ * each limit holds. Engines give a limit for every size of the host's. The reservations are limited as
+ * well, or a workload could reserve what it may not use.
+ */
+static int convert_hugepages(const struct oci_resources *r, struct cgroup_settings *s, struct err *err)
+{
+	static const char *const kinds[] = { "max", "rsvd.max" };
+
+	for (size_t i = 0; i < r->n_hugepage_limits; i++) {
+		const struct oci_hugepage_limit *l = &r->hugepage_limits[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+			char file[CGROUP_FILE_MAX];
+			int n = snprintf(file, sizeof(file), "hugetlb.%s.%s", l->page_size, kinds[k]);
+
+			if (n >= (int)sizeof(file))
+				return err_set(err, -EINVAL, "linux.resources.hugepageLimits[%zu].pageSize: "
+					       "'%.32s' is too long", i, l->page_size);
+			n = add(s, err, file, "%" PRIu64, l->limit);
+			if (n < 0)
+				return n;
+			s->entries[s->n - 1].optional = true;
+		}
+	}
+	return 0;
+}
+
+/* Their numbers are those of the host's devices, which the guest does not have. */
+static int refuse_host_devices(const struct oci_resources *r, struct err *err)
+{
+	static const char *const names[OCI_IO_COUNT] = {
+		[OCI_IO_READ_BPS] = "throttleReadBpsDevice",
+		[OCI_IO_WRITE_BPS] = "throttleWriteBpsDevice",
+		[OCI_IO_READ_IOPS] = "throttleReadIOPSDevice",
+		[OCI_IO_WRITE_IOPS] = "throttleWriteIOPSDevice",
+	};
+	static const char reason[] = "the devices of the host do not exist in the guest";
+
+	if (r->n_io_weights)
+		return err_set(err, -EOPNOTSUPP, "linux.resources.blockIO.weightDevice: %s", reason);
+	for (size_t kind = 0; kind < OCI_IO_COUNT; kind++) {
+		if (r->n_io_limits[kind])
+			return err_set(err, -EOPNOTSUPP, "linux.resources.blockIO.%s: %s", names[kind], reason);
+	}
+	return 0;
+}
+
 static int convert_unified(const struct oci_resources *r, struct cgroup_settings *s, struct err *err)
 {
 	for (char **u = r->unified; u && *u; u++) {
@@ -212,7 +260,10 @@ int cgroup_limits_convert(const struct oci_resources *r, struct cgroup_settings 
 	int n;
 
 	ret->n = 0;
-	n = convert_memory(r, ret, err);
+	n = refuse_host_devices(r, err);
+	/* check_before_update needs nothing: a container that is created uses no memory yet. */
+	if (n >= 0)
+		n = convert_memory(r, ret, err);
 	if (n >= 0)
 		n = convert_cpu(r, ret, err);
 	if (n >= 0 && r->has_pids_limit)
@@ -220,6 +271,8 @@ int cgroup_limits_convert(const struct oci_resources *r, struct cgroup_settings 
 	if (n >= 0 && r->blkio_weight)
 		n = add(ret, err, "io.weight", "default %" PRIu64,
 			cgroup_io_weight_from_blkio(r->blkio_weight));
+	if (n >= 0)
+		n = convert_hugepages(r, ret, err);
 	if (n >= 0)
 		n = convert_unified(r, ret, err);
 	return n < 0 ? n : 0;

@@ -32,8 +32,8 @@ struct cgroup_settings {
 
 /*
  * Returns 0; -EINVAL a value out of range or memory.swap below memory.limit; -EOPNOTSUPP
- * disableOOMKiller, a "unified" file that is not known; -E2BIG more settings than fit. The message
- * names the field.
+ * disableOOMKiller, a weight or limit of one block device, a "unified" file that is not known; -E2BIG
+ * more settings than fit. The message names the field.
  */
 int cgroup_limits_convert(const struct oci_resources *resources, struct cgroup_settings *ret, struct err *err);
 

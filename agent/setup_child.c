@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,6 +37,7 @@
 #include "agent/program.h"
 #include "agent/rlimit.h"
 #include "agent/rootfs.h"
+#include "agent/scheduling.h"
 #include "agent/setup_internal.h"
 #include "agent/sysctl.h"
 #include "agent/user.h"
@@ -310,6 +312,18 @@ static int step_rlimits(struct state *s, struct err *err)
 	return rlimit_apply(s->process, err);
 }
 
+static int step_scheduling(struct state *s, struct err *err)
+{
+	return scheduling_apply(s->process, err);
+}
+
+static int step_personality(struct state *s, struct err *err)
+{
+	if (s->spec->has_personality && personality(s->spec->personality) < 0)
+		return err_set_errno(err, -errno, "linux.personality");
+	return 0;
+}
+
 static int step_user(struct state *s, struct err *err)
 {
 	uint64_t permitted;
@@ -438,6 +452,8 @@ static const struct step {
 	{ "working folder", step_cwd, BOTH },
 	{ "descriptors", step_close, BOTH },
 	{ "limits", step_rlimits, BOTH },
+	{ "scheduling", step_scheduling, BOTH },
+	{ "personality", step_personality, BOTH },
 	{ "user", step_user, BOTH },
 	{ "capabilities", step_capabilities, BOTH },
 	{ "program", step_program, BOTH },

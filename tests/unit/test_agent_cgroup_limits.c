@@ -101,6 +101,38 @@ static void reservation_is_memory_low(void **state)
 	assert_int_equal(settings.n, 0);
 }
 
+static void hugepage_limits_hold_for_reservations_too(void **state)
+{
+	char size[] = "2MB", larger[] = "1GB";
+	struct oci_hugepage_limit limits[] = { { size, 4194304 }, { larger, 0 } };
+
+	convert(&(struct oci_resources){ .hugepage_limits = limits, .n_hugepage_limits = 2 });
+	assert_int_equal(settings.n, 4);
+	assert_string_equal(value_of("hugetlb.2MB.max"), "4194304");
+	assert_string_equal(value_of("hugetlb.2MB.rsvd.max"), "4194304");
+	assert_string_equal(value_of("hugetlb.1GB.max"), "0");
+	assert_string_equal(value_of("hugetlb.1GB.rsvd.max"), "0");
+	for (size_t i = 0; i < settings.n; i++)
+		assert_true(settings.entries[i].optional);
+}
+
+static void limits_of_the_hosts_devices_are_refused_by_name(void **state)
+{
+	static const char *const names[OCI_IO_COUNT] = { "throttleReadBpsDevice", "throttleWriteBpsDevice",
+							 "throttleReadIOPSDevice", "throttleWriteIOPSDevice" };
+	struct oci_io_limit limit = { .major = 8, .rate = 1 };
+	struct oci_io_weight weight = { .major = 8, .weight = 10 };
+
+	for (size_t i = 0; i < OCI_IO_COUNT; i++) {
+		struct oci_resources r = { 0 };
+
+		r.io_limits[i] = &limit;
+		r.n_io_limits[i] = 1;
+		refuse(&r, -EOPNOTSUPP, names[i]);
+	}
+	refuse(&(struct oci_resources){ .io_weights = &weight, .n_io_weights = 1 }, -EOPNOTSUPP, "weightDevice");
+}
+
 static void oom_killer_cannot_be_switched_off(void **state)
 {
 	refuse(&(struct oci_resources){ .disable_oom_killer = true }, -EOPNOTSUPP, "disableOOMKiller");
@@ -176,6 +208,8 @@ int main(void)
 		cmocka_unit_test(swap_is_what_exceeds_the_memory_limit),
 		cmocka_unit_test(swap_below_the_memory_limit_is_refused),
 		cmocka_unit_test(reservation_is_memory_low),
+		cmocka_unit_test(hugepage_limits_hold_for_reservations_too),
+		cmocka_unit_test(limits_of_the_hosts_devices_are_refused_by_name),
 		cmocka_unit_test(oom_killer_cannot_be_switched_off),
 		cmocka_unit_test(quota_and_period_become_one_file),
 		cmocka_unit_test(idle_group_has_no_weight),

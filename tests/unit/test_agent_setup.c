@@ -264,6 +264,39 @@ static void limits_and_oom_score_are_set(void **state)
 	expect_output(&c, "99\n111\n0\n100\n");
 }
 
+/* The fields 19, 40 and 41 of stat: nice, real time priority, policy. */
+static void scheduling_is_applied(void **state)
+{
+	struct config c = {
+		.args = SH("cut -d' ' -f19,40,41 /proc/self/stat; ionice -p $$"),
+		.process = ",\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":5},"
+			   "\"ioPriority\":{\"class\":\"IOPRIO_CLASS_IDLE\",\"priority\":0}",
+		.user = "{\"uid\":1,\"gid\":1}",
+	};
+
+	expect_output(&c, "5 0 3\nidle\n");
+	c.process = ",\"scheduler\":{\"policy\":\"SCHED_RR\",\"priority\":3},"
+		    "\"ioPriority\":{\"class\":\"IOPRIO_CLASS_RT\",\"priority\":6}";
+	expect_output(&c, "0 3 2\nrealtime: prio 6\n");
+}
+
+static void scheduling_that_the_kernel_refuses_is_named(void **state)
+{
+	struct config c = { .process = ",\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"runtime\":5,"
+				       "\"deadline\":4,\"period\":3}" };
+
+	expect_failure(&c, -EINVAL, "process.scheduler");
+}
+
+static void personality_is_applied(void **state)
+{
+	struct config c = { .args = SH("uname -m"), .linux_ = ",\"personality\":{\"domain\":\"LINUX32\"}" };
+
+	expect_output(&c, "i686\n");
+	c.linux_ = ",\"personality\":{\"domain\":\"LINUX\"}";
+	expect_output(&c, "x86_64\n");
+}
+
 static void sysctl_of_the_ipc_namespace_is_set(void **state)
 {
 	struct config c = { .args = "[\"cat\",\"/proc/sys/kernel/shmmni\"]",
@@ -403,6 +436,10 @@ static void unsupported_parts_are_refused_by_name(void **state)
 		{ { .linux_ = ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\","
 			      "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" }, -EOPNOTSUPP,
 		  "linux.seccomp.listenerPath" },
+		{ { .namespaces = ",{\"type\":\"pid\"},{\"type\":\"time\"}",
+		    .linux_ = ",\"timeOffsets\":{\"monotonic\":{\"secs\":1}}" }, -EOPNOTSUPP, "linux.timeOffsets" },
+		{ { .linux_ = ",\"resources\":{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,"
+			      "\"rate\":9}]}}" }, -EOPNOTSUPP, "throttleReadBpsDevice" },
 		{ { .user = "{\"uid\":2147483648,\"gid\":0}" }, -EINVAL, "2147483648" },
 	};
 
@@ -527,6 +564,22 @@ static void exec_joins_the_container(void **state)
 	discard(&ct);
 }
 
+static void scheduling_of_an_exec_is_its_own(void **state)
+{
+	struct config c = { .args = "[\"sleep\",\"1000\"]",
+			    .process = ",\"scheduler\":{\"policy\":\"SCHED_RR\",\"priority\":3}" };
+	struct err err = ERR_INIT;
+	static struct container ct;
+
+	if (create(&ct, "c1", "rootfs", &c, &err) < 0 || start(&ct, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(exec_in(&ct, "{\"cwd\":\"/\",\"args\":[\"sh\",\"-c\",\"cut -d' ' -f40,41 /proc/1/stat "
+				      "/proc/self/stat\"],\"env\":[\"PATH=/bin\"],"
+				      "\"scheduler\":{\"policy\":\"SCHED_FIFO\",\"priority\":7}}", output, &err), 0);
+	assert_string_equal(output, "3 2\n7 1\n");
+	discard(&ct);
+}
+
 static void exec_into_a_dead_container_fails(void **state)
 {
 	struct config c = { 0 };
@@ -609,7 +662,7 @@ static int enter(void **state)
 	static const char *const applets[] = {
 		"sh",   "cat",  "ls",   "id",    "grep",     "stat", "sleep", "true", "readlink", "hostname",
 		"pwd",  "wc",   "head", "touch", "mknod",    "mkdir", "sync", "cut",  "tty",      "tr", "chmod",
-		"sort", "test",
+		"sort", "test", "ionice", "uname",
 	};
 	char path[PATH_MAX], command[PATH_MAX];
 
@@ -691,6 +744,10 @@ int main(void)
 		claim(seccomp_filter_holds_without_no_new_privs),
 		claim(seccomp_filter_holds_with_no_new_privs),
 		claim(limits_and_oom_score_are_set),
+		claim(scheduling_is_applied),
+		claim(scheduling_of_an_exec_is_its_own),
+		claim(scheduling_that_the_kernel_refuses_is_named),
+		claim(personality_is_applied),
 		claim(sysctl_of_the_ipc_namespace_is_set),
 		claim(device_rules_forbid_other_devices),
 		claim(terminal_is_the_containers_own),
