@@ -87,6 +87,10 @@ struct ttrpc_service {
 	void *userdata; /* for the handlers */
 };
 
+/*
+ * A response over TTRPC_PAYLOAD_MAX, and any while four times TTRPC_QUEUE_MAX bytes wait for the
+ * peer, is replaced by RESOURCE_EXHAUSTED.
+ */
 void ttrpc_call_reply(struct ttrpc_call *call, const ProtobufCMessage *response);
 void ttrpc_call_fail(struct ttrpc_call *call, enum ttrpc_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -110,6 +110,8 @@ static const struct ttrpc_method rig_methods[] = {
 	  &onggi__agent__v1__read_output_response__descriptor, rig_echo },
 	{ "Hold", &onggi__agent__v1__empty__descriptor, &onggi__agent__v1__empty__descriptor,
 	  rig_hold },
+	{ "HoldBytes", &onggi__agent__v1__empty__descriptor,
+	  &onggi__agent__v1__read_output_response__descriptor, rig_hold },
 	{ "Fail", &onggi__agent__v1__process_ref__descriptor, &onggi__agent__v1__empty__descriptor,
 	  rig_fail },
 	{ "Big", &onggi__agent__v1__empty__descriptor,
@@ -273,6 +275,14 @@ static inline Onggi__Ttrpc__Response *raw_response(struct rig *rig, uint32_t *re
 	assert_non_null(response);
 	*ret_stream = header.stream;
 	return response;
+}
+
+/* Take any response. */
+static inline void raw_skip(struct rig *rig)
+{
+	uint32_t stream;
+
+	onggi__ttrpc__response__free_unpacked(raw_response(rig, &stream), NULL);
 }
 
 /* Expect a response on @stream with @code. */
