@@ -19,7 +19,7 @@ static void undo(const struct runtime *rt, const char *id)
 	_cleanup_(container_close_p) struct container *c = NULL;
 
 	if (container_open(rt, id, &c, NULL) == 0)
-		container_remove(c, NULL);
+		container_delete(c, NULL);
 }
 
 static int create(const struct runtime *rt, const struct launch_options *o, const char *id,

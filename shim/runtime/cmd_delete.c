@@ -40,7 +40,7 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	if (!v->force && c->status != CONTAINER_STOPPED && c->status != CONTAINER_CREATED)
 		return err_set(err, -EBUSY, "cannot delete container %s that is not stopped: %s",
 			       args[0], container_status_name(c->status));
-	return container_remove(c, err);
+	return container_delete(c, err);
 }
 
 const struct command cmd_delete = {

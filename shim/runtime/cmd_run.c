@@ -29,7 +29,7 @@ static void remove_container(const struct runtime *rt, const char *id)
 	_cleanup_(container_close_p) struct container *c = NULL;
 
 	if (container_open(rt, id, &c, NULL) == 0)
-		container_remove(c, NULL);
+		container_delete(c, NULL);
 }
 
 /* What "start" does, hooks and all. */

@@ -15,6 +15,8 @@
 #include "shim/monitor.h"
 #include "shim/runtime/hooks.h"
 
+#define KILL_ATTEMPTS 2
+
 int container_check_id(const char *id, struct err *err)
 {
 	return path_id_valid(id) ? 0
@@ -160,20 +162,34 @@ static bool sandbox_has_others(int rootfd, const char *sandbox, const char *id)
 	return found;
 }
 
+/*
+ * One that is about to end by itself refuses the signal, so its end is waited for in any case. A
+ * second signal gives up output that its reader does not take.
+ */
+static void kill_and_wait(struct client *client, struct client_process process)
+{
+	struct err ignored = ERR_INIT;
+
+	for (int i = 0; i < KILL_ATTEMPTS; i++) {
+		client_kill(client, process, SIGKILL, true, &ignored);
+		if (client_wait(client, process, CONTAINER_STOP_TIMEOUT_MS, NULL, &ignored) !=
+		    -ETIMEDOUT)
+			return;
+	}
+}
+
 /* The monitor's part: kill, wait, delete. */
 static int remove_live(struct container *c, struct err *err)
 {
 	struct client_process process = { c->record->id, NULL };
 	_cleanup_(client_destroy_p) struct client *client = NULL;
-	struct err ignored = ERR_INIT;
 	int r;
 
 	r = container_connect(c, &client, err);
 	if (r < 0)
 		return r;
-	if (c->record->status != CONTAINER_STOPPED &&
-	    client_kill(client, process, SIGKILL, true, &ignored) == 0)
-		client_wait(client, process, CONTAINER_STOP_TIMEOUT_MS, NULL, &ignored);
+	if (c->record->status != CONTAINER_STOPPED)
+		kill_and_wait(client, process);
 	r = client_delete(client, process, err);
 	return r == -ENOENT ? 0 : r;
 }
@@ -191,7 +207,7 @@ static void run_poststop(const struct container *c)
 		log_warning("%s", err.text);
 }
 
-int container_remove(struct container *c, struct err *err)
+int container_delete(struct container *c, struct err *err)
 {
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *sandbox = NULL;
 	const char *id = c->record->id;

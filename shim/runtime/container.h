@@ -46,7 +46,7 @@ int container_refresh(struct container *c, struct err *err);
  * CONTAINER_STOP_TIMEOUT_MS for each.
  */
 #define CONTAINER_STOP_TIMEOUT_MS 10000
-int container_remove(struct container *c, struct err *err);
+int container_delete(struct container *c, struct err *err);
 
 /*
  * Run the hooks of creation (prestart, createRuntime): the engine's last word before the container
