@@ -779,7 +779,8 @@ static void make_rootfs(const char *share)
 {
 	static const char *const folders[] = { "", "bin", "proc", "dev", "sys", "tmp", "etc" };
 	static const char *const tools[] = { "sh", "cat", "echo", "sleep", "head", "tr", "tty", "stty", "true",
-					     "seq", "hostname", "wc", "test", "ps", "ls", "cp", "dd" };
+					     "seq", "hostname", "wc", "test", "ps", "ls", "cp", "dd",
+					     "mkdir" };
 	_cleanup_free_ char *busybox = NULL;
 	char path[4096];
 	size_t len;

@@ -8,6 +8,13 @@
 #ifndef ONGGI_TESTS_AGENT_CONTAINER_H
 #define ONGGI_TESTS_AGENT_CONTAINER_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>

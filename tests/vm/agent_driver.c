@@ -11,6 +11,7 @@
 #include "tests/unit/agent_claims.h"
 
 #include <errno.h>
+#include <seccomp.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -29,6 +30,9 @@
 #define GUEST_CPU "max,-erms,-fsrm,-avx,-avx2"
 /* Resident memory that the agent may use, KiB. */
 #define AGENT_RSS_MAX_KIB 1536
+/* Containers made with a profile, and what one may take, milliseconds under emulation. */
+#define PROFILE_ROUNDS 5
+#define PROFILE_MAX_MS 400.0
 #define EXEC_ROUNDS 20
 /* What adding, starting, waiting for and removing a process may take on average, milliseconds. */
 #define EXEC_MAX_MS 60
@@ -272,22 +276,30 @@ static void guest_is_configured(void **state)
 	assert_status(configure("jar", 32, 1800000000000000000, "other", NULL), TTRPC_FAILED_PRECONDITION);
 }
 
-/* A container in the guest's own pid namespace sees the agent as process 1. */
-static int create_in_guest_pids(const char *id, const char *script)
+/* A container whose config.json has @text in place of @part. */
+static int create_edited(const char *id, const char *script, const char *part, const char *text)
 {
 	Onggi__Agent__V1__CreateContainerRequest request = ONGGI__AGENT__V1__CREATE_CONTAINER_REQUEST__INIT;
-	char spec[8192], *pid;
+	static char spec[32768];
+	char usual[8192], *at;
 
-	json_spec(SH(script), false, NULL, spec, sizeof(spec));
-	pid = strstr(spec, "{\"type\":\"pid\"},");
-	assert_non_null(pid);
-	memset(pid, ' ', strlen("{\"type\":\"pid\"},"));
+	json_spec(SH(script), false, NULL, usual, sizeof(usual));
+	at = strstr(usual, part);
+	assert_non_null(at);
+	assert_true(snprintf(spec, sizeof(spec), "%.*s%s%s", (int)(at - usual), usual, text, at + strlen(part)) <
+		    (int)sizeof(spec));
 	request.container_id = (char *)id;
 	request.rootfs = (char *)"/run/onggi/share/busybox";
 	request.spec.data = (uint8_t *)spec;
 	request.spec.len = strlen(spec);
 	return call("CreateContainer", &request.base, &onggi__agent__v1__create_container_response__descriptor,
 		    NULL);
+}
+
+/* In the guest's own pid namespace a container sees the agent as process 1. */
+static int create_in_guest_pids(const char *id, const char *script)
+{
+	return create_edited(id, script, "{\"type\":\"pid\"},", "");
 }
 
 static void agent_is_small(void **state)
@@ -306,6 +318,62 @@ static void agent_is_small(void **state)
 	assert_int_equal(sscanf(line, "RssAnon: %u kB", &anon), 1);
 	print_message("  agent: %u KiB resident, %u of them its program\n", rss, rss - anon);
 	assert_in_range(rss, 1, AGENT_RSS_MAX_KIB);
+	remove_container("c");
+}
+
+/* Allows each call that libseccomp knows but mkdir and mkdirat, on the architectures that engines list. */
+static void json_profile(char *buf, size_t size)
+{
+	size_t used = (size_t)snprintf(buf, size, "{\"type\":\"network\"}],\"seccomp\":{\"defaultAction\":"
+				       "\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\","
+				       "\"SCMP_ARCH_X32\"],\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\",\"names\":[\"_\"");
+
+	for (int nr = 0; nr < 500; nr++) {
+		_cleanup_free_ char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, nr);
+
+		if (name && strncmp(name, "mkdir", 5) != 0)
+			used += (size_t)snprintf(buf + used, size - used, ",\"%s\"", name);
+	}
+	used += (size_t)snprintf(buf + used, size - used, "]}]}");
+	assert_true(used < size);
+}
+
+static void whole_profiles_hold_and_are_made_quickly(void **state)
+{
+	double begin, ms[2] = { 0 };
+	char profile[16384];
+
+	json_profile(profile, sizeof(profile));
+	for (int i = 0; i < PROFILE_ROUNDS; i++) {
+		for (int with = 0; with < 2; with++) {
+			begin = now_ms();
+			assert_call(create_edited("c", "mkdir /tmp/x 2> /dev/null && echo made",
+						  "{\"type\":\"network\"}]",
+						  with ? profile : "{\"type\":\"network\"}]"));
+			ms[with] += (now_ms() - begin) / PROFILE_ROUNDS;
+			assert_call(start("c", ""));
+			expect_output("c", "", 1, with ? "" : "made\n");
+			expect_end("c", "", with ? 1 : 0);
+			remove_container("c");
+		}
+	}
+	print_message("  create: %.0f ms, with a profile %.0f ms\n", ms[0], ms[1]);
+	assert_true(ms[1] - ms[0] < PROFILE_MAX_MS);
+}
+
+static void cgroups_are_delegated_up_to_their_namespaces(void **state)
+{
+	char buf[4096];
+
+	assert_call(create_edited("c", "cd /sys/fs/cgroup; cat /proc/self/mounts memory.max hugetlb.2MB.max; "
+				       "echo max > memory.max",
+				  "\"mounts\":[", "\"mounts\":[{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\","
+				  "\"source\":\"cgroup\",\"options\":[\"rw\"]},"));
+	assert_call(start("c", ""));
+	read_all("c", "", 1, buf, sizeof(buf));
+	assert_non_null(strstr(buf, "nsdelegate,memory_recursiveprot"));
+	read_all("c", "", 2, buf, sizeof(buf));
+	assert_non_null(strstr(buf, "Operation not permitted"));
 	remove_container("c");
 }
 
@@ -471,6 +539,8 @@ int main(int argc, char **argv)
 		AGENT_CLAIMS,
 		cmocka_unit_test(memory_limit_is_reported_as_oom),
 		cmocka_unit_test(agent_cannot_be_rewritten_or_looked_into),
+		cmocka_unit_test(cgroups_are_delegated_up_to_their_namespaces),
+		cmocka_unit_test(whole_profiles_hold_and_are_made_quickly),
 		cmocka_unit_test(exec_is_quick),
 		cmocka_unit_test(output_is_fast),
 		cmocka_unit_test(agent_is_small),
