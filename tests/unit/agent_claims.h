@@ -675,6 +675,7 @@ static void paused_container_stands_still(void **state)
 	assert_status(container_call("PauseContainer", "c"), TTRPC_FAILED_PRECONDITION);
 	assert_call(add("c", "x", ARGS("/bin/true"), false));
 	assert_status(start("c", "x"), TTRPC_FAILED_PRECONDITION);
+	assert_non_null(strstr(peer.err.text, "paused"));
 	assert_call(container_call("ResumeContainer", "c"));
 	assert_status(container_call("ResumeContainer", "c"), TTRPC_FAILED_PRECONDITION);
 	assert_call(write_input("c", "", "on\n", 3, &(uint32_t){ 0 }));
