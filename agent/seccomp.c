@@ -6,7 +6,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <malloc.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/io.h"
@@ -412,11 +412,83 @@ int seccomp_program_build(const struct oci_seccomp *spec, struct seccomp_program
 		r = resolve_flags(spec->flags, &flags, err);
 	if (r >= 0)
 		r = build_program(spec, default_action, ret, err);
-	/* libseccomp's notes on a few hundred calls are megabytes, which the agent must not keep. */
-	malloc_trim(0);
 	if (r < 0)
 		return r;
 	(*ret)->flags = flags;
+	return 0;
+}
+
+/* ---- apart ----------------------------------------------------------------------------------- */
+
+/* What the helper leaves behind, in memory that it shares. */
+struct result {
+	int code; /* stays 1 when it dies */
+	struct err err;
+	struct seccomp_program program;
+};
+#define RESULT_BYTES (sizeof(struct result) + SECCOMP_INSNS_MAX * sizeof(struct sock_filter))
+
+static size_t program_size(const struct seccomp_program *program)
+{
+	return sizeof(*program) + program->n * sizeof(program->insns[0]);
+}
+
+static void result_unmap(struct result **result)
+{
+	if (*result != MAP_FAILED)
+		munmap(*result, RESULT_BYTES);
+}
+
+_Noreturn static void helper_main(const struct oci_seccomp *spec, struct result *result)
+{
+	struct seccomp_program *program;
+	int code = seccomp_program_build(spec, &program, &result->err);
+
+	if (code >= 0)
+		memcpy(&result->program, program, program_size(program));
+	result->code = code;
+	_exit(0);
+}
+
+static int run_helper(const struct oci_seccomp *spec, struct result *result, struct err *err)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		helper_main(spec, result);
+	if (pid < 0)
+		return err_set_errno(err, -errno, "linux.seccomp: make a process");
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return err_set_errno(err, -errno, "linux.seccomp: wait for the filter");
+	}
+	if (result->code > 0)
+		return err_set(err, -EIO, "linux.seccomp: the process that made the filter died (status %d)",
+			       status);
+	return 0;
+}
+
+int seccomp_program_build_apart(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err)
+{
+	_cleanup_(result_unmap) struct result *result =
+		mmap(NULL, RESULT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct seccomp_program *program;
+	int r;
+
+	if (result == MAP_FAILED)
+		return -ENOMEM;
+	result->code = 1;
+	r = run_helper(spec, result, err);
+	if (r < 0)
+		return r;
+	if (result->code < 0)
+		return err_set(err, result->code, "%s", result->err.text);
+	program = malloc(program_size(&result->program));
+	if (!program)
+		return -ENOMEM;
+	memcpy(program, &result->program, program_size(&result->program));
+	*ret = program;
 	return 0;
 }
 

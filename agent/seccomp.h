@@ -30,6 +30,12 @@ struct seccomp_program;
  * contradicts itself; -E2BIG over SECCOMP_INSNS_MAX; -ENOMEM. The message names the field.
  */
 int seccomp_program_build(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err);
+/*
+ * The same in a process of its own, which is waited for: libseccomp makes tens of thousands of small
+ * allocations for a whole profile, and the heap of a process that lives on never recovers from them.
+ * Besides: -EIO the process died; whatever fork(2) gives.
+ */
+int seccomp_program_build_apart(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err);
 void seccomp_program_free(struct seccomp_program *program);
 DEFINE_CLEANUP(struct seccomp_program *, seccomp_program_free);
 

@@ -161,7 +161,7 @@ static int prepare(struct setup *s, const struct setup_request *q, struct suppor
 	if (r < 0)
 		return r;
 	if (q->spec->has_seccomp) {
-		r = seccomp_program_build(&q->spec->seccomp, &s->seccomp, err);
+		r = seccomp_program_build_apart(&q->spec->seccomp, &s->seccomp, err);
 		if (r < 0)
 			return r;
 	}

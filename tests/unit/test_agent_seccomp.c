@@ -313,6 +313,37 @@ static void what_is_not_supported_is_refused_by_name(void **state)
 	assert_non_null(strstr(err.text, "linux.seccomp.syscalls[0]"));
 }
 
+static void helper_hands_over_what_it_has_made(void **state)
+{
+	_cleanup_(seccomp_program_free_p) struct seccomp_program *apart = NULL;
+	struct err err = ERR_INIT;
+
+	begin("SCMP_ACT_ERRNO", all_archs);
+	rule(NAMES("read", "mkdir"), "SCMP_ACT_ALLOW");
+	build();
+	assert_int_equal(seccomp_program_build_apart(&spec, &apart, &err), 0);
+	assert_int_equal(seccomp_program_n_insns(apart), seccomp_program_n_insns(program));
+	assert_memory_equal(seccomp_program_insns(apart), seccomp_program_insns(program),
+			    seccomp_program_n_insns(program) * sizeof(struct sock_filter));
+	spec.default_action = TEXT("SCMP_ACT_NOTIFY");
+	assert_int_equal(seccomp_program_build_apart(&spec, &apart, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "linux.seccomp.defaultAction: action 'SCMP_ACT_NOTIFY'"));
+}
+
+static void death_of_the_helper_is_reported(void **state)
+{
+	struct seccomp_program *apart = NULL;
+	struct err err = ERR_INIT;
+	void (*before)(int) = signal(SIGSEGV, SIG_DFL);
+
+	begin("SCMP_ACT_ALLOW", NULL);
+	spec.default_action = (char *)(uintptr_t)16;
+	assert_int_equal(seccomp_program_build_apart(&spec, &apart, &err), -EIO);
+	assert_non_null(strstr(err.text, "died"));
+	assert_null(apart);
+	signal(SIGSEGV, before);
+}
+
 static void foreign_architectures_are_accepted(void **state)
 {
 	begin("SCMP_ACT_ALLOW", NAMES("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64", "SCMP_ARCH_S390X"));
@@ -537,6 +568,8 @@ int main(void)
 		cmocka_unit_test(every_comparison_holds_in_64_bits),
 		cmocka_unit_test(conditions_on_one_argument_are_alternatives),
 		cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+		cmocka_unit_test(helper_hands_over_what_it_has_made),
+		cmocka_unit_test(death_of_the_helper_is_reported),
 		cmocka_unit_test(foreign_architectures_are_accepted),
 		cmocka_unit_test(kernel_takes_the_program),
 		cmocka_unit_test(engines_profiles_answer_as_a_plain_list_does),

@@ -31,7 +31,7 @@
 /* Resident memory that the agent may use, KiB. */
 #define AGENT_RSS_MAX_KIB 1536
 /* Containers made with a profile, and what one may take, milliseconds under emulation. */
-#define PROFILE_ROUNDS 5
+#define PROFILE_ROUNDS 20
 #define PROFILE_MAX_MS 400.0
 #define EXEC_ROUNDS 20
 /* What adding, starting, waiting for and removing a process may take on average, milliseconds. */
