@@ -187,9 +187,9 @@ static int convert_cpu(const struct oci_resources *r, struct cgroup_settings *s,
 }
 
 /*
- * A guest whose kernel has no huge pages of the size has no file either: then nobody can use any, and
- * each limit holds. Engines give a limit for every size of the host's. The reservations are limited as
- * well, or a workload could reserve what it may not use.
+ * A guest whose kernel has no huge pages of the size has no file either: then nobody can use any,
+ * and each limit holds. Engines give a limit for every size of the host's. The reservations are
+ * limited as well, or a workload could reserve what it may not use.
  */
 static int convert_hugepages(const struct oci_resources *r, struct cgroup_settings *s, struct err *err)
 {

@@ -22,7 +22,7 @@
 struct cgroup_setting {
 	char file[CGROUP_FILE_MAX];
 	char value[CGROUP_VALUE_MAX];
-	bool optional; /* no error when the file is missing or the value out of its range (swap, cpuset) */
+	bool optional; /* no error when the file is missing or the value out of its range */
 };
 
 struct cgroup_settings {
@@ -32,8 +32,8 @@ struct cgroup_settings {
 
 /*
  * Returns 0; -EINVAL a value out of range or memory.swap below memory.limit; -EOPNOTSUPP
- * disableOOMKiller, a weight or limit of one block device, a "unified" file that is not known; -E2BIG
- * more settings than fit. The message names the field.
+ * disableOOMKiller, a weight or limit of one block device, a "unified" file that is not known;
+ * -E2BIG more settings than fit. The message names the field.
  */
 int cgroup_limits_convert(const struct oci_resources *resources, struct cgroup_settings *ret, struct err *err);
 

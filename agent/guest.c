@@ -49,7 +49,7 @@ static const struct guest_mount guest_mounts[] = {
 	{ "/dev/pts", "devpts", "devpts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC },
 	{ "/dev/shm", "tmpfs", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV | MS_NOEXEC },
 	{ "/run", "tmpfs", "tmpfs", "mode=0755", MS_NOSUID | MS_NODEV },
-	/* A container's cgroup namespace ends its rights, and memory.low counts for all below a group. */
+	/* A cgroup namespace ends a container's rights; memory.low counts for all below a group. */
 	{ "/sys/fs/cgroup", "cgroup2", "cgroup2", "nsdelegate,memory_recursiveprot",
 	  MS_NOSUID | MS_NODEV | MS_NOEXEC, .data_optional = true },
 };

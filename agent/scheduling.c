@@ -32,7 +32,8 @@ int scheduling_apply(const struct oci_process *process, struct err *err)
 
 	if (r < 0 || !io->present)
 		return r;
-	if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(io->class, io->priority)) < 0)
+	if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+		    IOPRIO_PRIO_VALUE(io->class, io->priority)) < 0)
 		return err_set_errno(err, -errno, "process.ioPriority");
 	return 0;
 }

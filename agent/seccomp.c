@@ -95,8 +95,8 @@ static int resolve_arg(const struct oci_seccomp_arg *arg, struct scmp_arg_cmp *r
 }
 
 /*
- * Those whose programs a guest can run. Another one that a profile lists needs no rules: libseccomp's
- * filters kill what comes from an architecture that they do not hold.
+ * Those whose programs a guest can run. Another one that a profile lists needs no rules:
+ * libseccomp's filters kill what comes from an architecture that they do not hold.
  */
 static const struct architecture {
 	const char *name;
@@ -118,7 +118,7 @@ static bool architecture_known(const char *name)
 	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
 		return false;
 	name += sizeof(prefix) - 1;
-	for (size_t i = 0; name[i] && i < sizeof(lower) - 1; i++)
+	for (size_t i = 0; i < sizeof(lower) - 1 && name[i]; i++)
 		lower[i] = (char)tolower((unsigned char)name[i]);
 	return seccomp_arch_resolve_name(lower) != 0;
 }
@@ -131,8 +131,9 @@ static int add_architectures(scmp_filter_ctx ctx, char *const *names, struct err
 		int r;
 
 		if (!architecture_known(names[i]))
-			return err_set(err, -EOPNOTSUPP, "linux.seccomp.architectures[%zu]: '%s' is not known",
-				       i, names[i]);
+			return err_set(err, -EOPNOTSUPP,
+				       "linux.seccomp.architectures[%zu]: '%s' is not known", i,
+				       names[i]);
 		while (k < ARRAY_SIZE(architectures) && strcmp(names[i], architectures[k].name) != 0)
 			k++;
 		if (k == ARRAY_SIZE(architectures) || architectures[k].native != seccomp_arch_native())
@@ -237,8 +238,8 @@ static int add_rule(scmp_filter_ctx ctx, const struct oci_seccomp_rule *rule, ui
 
 /*
  * A profile that refuses what it does not list knows nothing of calls that are newer than itself.
- * Programs must get the answer of an old kernel there, or they don't fall back on older calls. As runc
- * does it, a few instructions are put in front of libseccomp's.
+ * Programs must get the answer of an old kernel there, or they don't fall back on older calls. As
+ * runc does it, a few instructions are put in front of libseccomp's.
  */
 static bool refuses(uint32_t default_action)
 {
@@ -317,7 +318,7 @@ static size_t make_prefix(scmp_filter_ctx ctx, const struct oci_seccomp *spec, s
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
-/* libseccomp writes to descriptors only. Returns the number of instructions that wait in *ret_fd. */
+/* libseccomp writes to descriptors only. Returns how many instructions wait in *ret_fd. */
 static ssize_t generate(scmp_filter_ctx ctx, int *ret_fd, struct err *err)
 {
 	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
@@ -469,7 +470,8 @@ static int run_helper(const struct oci_seccomp *spec, struct result *result, str
 	return 0;
 }
 
-int seccomp_program_build_apart(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err)
+int seccomp_program_build_apart(const struct oci_seccomp *spec, struct seccomp_program **ret,
+				struct err *err)
 {
 	_cleanup_(result_unmap) struct result *result =
 		mmap(NULL, RESULT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -2,7 +2,7 @@
 /*
  * seccomp.h - the spec's system call filter as a BPF program
  *
- * Shape:    built in the agent before the fork, kept with the container, loaded by each of its
+ * Shape:    built for the agent before the fork, kept with the container, loaded by each of its
  *           processes as the last step before execve.
  * Refused:  SCMP_ACT_NOTIFY and listenerPath, by name. System calls that libseccomp does not know
  *           are skipped, as in runc.
@@ -31,11 +31,12 @@ struct seccomp_program;
  */
 int seccomp_program_build(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err);
 /*
- * The same in a process of its own, which is waited for: libseccomp makes tens of thousands of small
- * allocations for a whole profile, and the heap of a process that lives on never recovers from them.
+ * The same in a process of its own, which is waited for: libseccomp makes tens of thousands of
+ * small allocations for a whole profile, and the heap of a process that lives on never recovers.
  * Besides: -EIO the process died; whatever fork(2) gives.
  */
-int seccomp_program_build_apart(const struct oci_seccomp *spec, struct seccomp_program **ret, struct err *err);
+int seccomp_program_build_apart(const struct oci_seccomp *spec, struct seccomp_program **ret,
+				struct err *err);
 void seccomp_program_free(struct seccomp_program *program);
 DEFINE_CLEANUP(struct seccomp_program *, seccomp_program_free);
 

@@ -84,9 +84,10 @@ int stdio_write(struct stdio *s, const void *data, size_t len, stdio_write_fn fn
 void stdio_close_input(struct stdio *s);
 
 /*
- * Nobody will read @stream any more: close the agent's end of its pipe, so that the program's next write
- * gives SIGPIPE or EPIPE. What the pipe holds is dropped; a waiting read and all later ones are told that
- * nothing follows. May be called again. A terminal has one line for both directions: nothing is closed.
+ * Nobody will read @stream any more: close the agent's end of its pipe, so that the program's next
+ * write gives SIGPIPE or EPIPE. What the pipe holds is dropped; a waiting read and all later ones
+ * are told that nothing follows. May be called again. A terminal has one line for both directions:
+ * nothing is closed.
  */
 void stdio_close_output(struct stdio *s, enum stdio_stream stream);
 
