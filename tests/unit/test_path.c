@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -489,6 +490,7 @@ static void remove_tree_takes_everything_but_a_missing_tree(void **state)
 /* Deeper than PATH_MAX, than the open files allowed, and than a stack would like. */
 static void remove_tree_takes_any_depth(void **state)
 {
+	struct rlimit before, few;
 	struct world w;
 	int fd, next, i;
 
@@ -504,7 +506,12 @@ static void remove_tree_takes_any_depth(void **state)
 		fd = next;
 	}
 	close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 256;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
 	assert_int_equal(path_remove_tree(w.root, "t"), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(faccessat(w.root, "t", F_OK, 0), -1);
 	world_end(&w);
 }
