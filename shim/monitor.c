@@ -23,7 +23,7 @@
 
 struct monitor {
 	struct loop *loop;
-	struct loop_source *sigterm, *sigint;
+	struct loop_source *sigterm, *sigint, *launcher;
 	struct sandbox *sandbox;
 	struct ttrpc_service services[SERVICES_COUNT];
 	struct ttrpc_server *server;
@@ -43,6 +43,16 @@ static void on_signal(const struct signalfd_siginfo *info, void *userdata)
 	sandbox_log(m->sandbox, LOG_LEVEL_INFO, "ended by signal %u of process %u", info->ssi_signo,
 		    info->ssi_pid);
 	loop_stop(m->loop);
+}
+
+/* It has created a container by now, or it never will. */
+static void launcher_gone(int fd, unsigned int events, void *userdata)
+{
+	struct monitor *m = userdata;
+
+	loop_source_destroy(TAKE_PTR(m->launcher));
+	close(fd);
+	sandbox_abandon(m->sandbox);
 }
 
 static int setup_process(const struct monitor_args *args, struct err *err)
@@ -120,6 +130,9 @@ static int start_services(struct monitor *m, struct err *err)
 		r = loop_add_signal(m->loop, SIGTERM, on_signal, m, &m->sigterm);
 	if (r >= 0)
 		r = loop_add_signal(m->loop, SIGINT, on_signal, m, &m->sigint);
+	if (r >= 0)
+		r = loop_add_fd(m->loop, MONITOR_FD_READY, LOOP_READ, launcher_gone, m,
+				&m->launcher);
 	return r < 0 ? err_set_errno(err, r, "services of the monitor") : 0;
 }
 
@@ -147,6 +160,7 @@ static void stop(struct monitor *m)
 	sandbox_destroy(m->sandbox);
 	loop_source_destroy(m->sigterm);
 	loop_source_destroy(m->sigint);
+	loop_source_destroy(m->launcher);
 	loop_destroy(m->loop);
 }
 

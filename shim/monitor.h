@@ -6,7 +6,8 @@
  *           argument). It serves containerd.task.v2.Task, containerd.task.v3.Task and onggi.sandbox.v1.Sandbox on
  *           <root>/sandboxes/<id>/task.sock until its last container is deleted.
  * Life:     the VM starts with the monitor, ends when no container is created or running any more; the monitor ends when the
- *           last container has been deleted, or nothing was created within MONITOR_IDLE_TIMEOUT_MS of its start.
+ *           last container has been deleted, when its launcher ends without having created one, or nothing was created
+ *           within MONITOR_IDLE_TIMEOUT_MS of its start.
  * Death:    when the monitor dies, VMM and file server die by PDEATHSIG, proxies by their closed connection; the
  *           rest is on disk and goes with sandbox_clean_up.
  */
@@ -29,6 +30,11 @@ struct sandbox_join {
 	char *socket; /* path of its task socket */
 	int netns_fd; /* network namespace that the container's proxy enters; -EBADF: none */
 	bool created; /* a monitor was started for it */
+	/*
+	 * While this is open, a monitor that was started here waits for its first container. -EBADF:
+	 * none was.
+	 */
+	int life_fd;
 };
 void sandbox_join_finish(struct sandbox_join *j);
 
@@ -49,5 +55,8 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id, con
  * stopped (137) unless already so. No effect on a sandbox whose monitor lives. Idempotent.
  */
 int sandbox_clean_up(const char *state_root, const char *sandbox_id, struct err *err);
+
+/* The same for every sandbox of the root whose monitor is dead. What cannot be removed stays. */
+void sandbox_sweep(const char *state_root);
 
 #endif

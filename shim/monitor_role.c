@@ -159,12 +159,9 @@ struct ready_message {
 int monitor_ready_send(int fd, int code, const char *text)
 {
 	struct ready_message message = { .code = code };
-	int r;
 
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	r = io_write_all(fd, &message, sizeof(message));
-	close(fd);
-	return r;
+	return io_write_all(fd, &message, sizeof(message));
 }
 
 static int64_t now_ms(void)

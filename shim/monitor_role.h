@@ -15,7 +15,10 @@
 #include "shim/config.h"
 #include "shim/sandbox.h"
 
-/* Descriptors that the monitor is born with, beside stdio on /dev/null. */
+/*
+ * Descriptors that the monitor is born with, beside stdio on /dev/null. MONITOR_FD_READY is a pipe
+ * whose reader is the launcher: it carries one message, and stays open to show the launcher's end.
+ */
 enum monitor_fd { MONITOR_FD_LISTEN = 3, MONITOR_FD_READY, MONITOR_FD_NETNS, MONITOR_FD_END };
 
 /*
@@ -39,10 +42,7 @@ void monitor_argv_free(char **argv);
 /* @argv[0] is the program, @argv[1] the role. @ret borrows from @argv. -EINVAL with the reason. */
 int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct err *err);
 
-/*
- * Tell the launcher: @code 0, or a negative errno with the reason. -EPIPE: it has given up. Closes
- * @fd.
- */
+/* Tell the launcher: @code 0, or a negative errno with the reason. -EPIPE: it has given up. */
 int monitor_ready_send(int fd, int code, const char *text);
 /* The launcher's side: 0 ready; the monitor's errno and reason; -EPIPE it ended; -ETIMEDOUT. */
 int monitor_ready_wait(int fd, struct err *err);

@@ -370,8 +370,6 @@ void proc_set_created(struct proc *p)
 		return;
 	}
 	wait_for_end(p);
-	if (p->orphan)
-		proc_signal(p, SIGKILL, true, NULL, NULL);
 }
 
 static uint32_t exit_status_of_failure(enum ttrpc_code code)
@@ -600,7 +598,9 @@ void proc_proxy_gone(struct proc *p)
 		    p->container->record->id);
 	/* Its reader was the same process. */
 	relay_abandon(p->io);
-	if (p->state == PROC_CREATED && !proc_is_init(p))
+	if (p->state == PROC_CREATING && proc_is_init(p))
+		task_create_cancel(p->container);
+	else if (p->state == PROC_CREATED && !proc_is_init(p))
 		proc_end_now(p, PROC_STATUS_KILLED);
 	else if (p->state != PROC_CREATING && !p->ended)
 		proc_signal(p, SIGKILL, proc_is_init(p), NULL, NULL);

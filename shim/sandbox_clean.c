@@ -88,6 +88,20 @@ int sandbox_clean_up_locked(int rootfd, const char *sandbox_id, struct err *err)
 	return r < 0 ? err_set_errno(err, r, "folder '%s'", path) : result;
 }
 
+void sandbox_sweep(const char *state_root)
+{
+	_cleanup_(state_free_names_p) char **names = NULL;
+	_cleanup_close_ int rootfd = -EBADF, lock = -EBADF;
+	struct err ignored = ERR_INIT;
+
+	/* With the lock nobody is launching: a folder without a record is nobody's. */
+	if (state_open_root(state_root, &rootfd, &ignored) < 0 ||
+	    state_lock(rootfd, &lock, &ignored) < 0 || state_list(rootfd, "sandboxes", &names) < 0)
+		return;
+	for (char **name = names; *name; name++)
+		sandbox_clean_up_locked(rootfd, *name, &ignored);
+}
+
 int sandbox_clean_up(const char *state_root, const char *sandbox_id, struct err *err)
 {
 	_cleanup_close_ int rootfd = -EBADF, lock = -EBADF;

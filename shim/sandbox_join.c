@@ -25,7 +25,8 @@ void sandbox_join_finish(struct sandbox_join *j)
 	free(j->id);
 	free(j->socket);
 	cleanup_close_p(&j->netns_fd);
-	*j = (struct sandbox_join){ .netns_fd = -EBADF };
+	cleanup_close_p(&j->life_fd);
+	*j = (struct sandbox_join){ .netns_fd = -EBADF, .life_fd = -EBADF };
 }
 
 /* ---- the network namespace ---- */
@@ -206,7 +207,7 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 		return r;
 	args.id = join->id;
 	join->created = true;
-	return sandbox_launch(rootfd, &args, join->netns_fd, err);
+	return sandbox_launch(rootfd, &args, join->netns_fd, &join->life_fd, err);
 }
 
 static int find_or_launch(int rootfd, const char *state_root, const char *container_id,
@@ -235,7 +236,7 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id,
 			   const struct oci_spec *spec, const struct config *config,
 			   struct sandbox_join *ret, struct err *err)
 {
-	struct sandbox_join join = { .netns_fd = -EBADF };
+	struct sandbox_join join = { .netns_fd = -EBADF, .life_fd = -EBADF };
 	_cleanup_close_ int rootfd = -EBADF, lock = -EBADF;
 	int r;
 

@@ -104,7 +104,7 @@ static int fork_monitor(const int fds[MONITOR_FD_END - MONITOR_FD_LISTEN], char 
 }
 
 static int start_monitor(const struct monitor_args *args, int listen_fd, int netns_fd,
-			 struct err *err)
+			 int *ret_life_fd, struct err *err)
 {
 	_cleanup_close_ int ready_read = -EBADF, ready_write = -EBADF;
 	int pipe_fds[2], r;
@@ -122,10 +122,14 @@ static int start_monitor(const struct monitor_args *args, int listen_fd, int net
 	if (r < 0)
 		return err_set_errno(err, r, "start the sandbox monitor");
 	cleanup_close_p(&ready_write);
-	return monitor_ready_wait(ready_read, err);
+	r = monitor_ready_wait(ready_read, err);
+	if (r >= 0)
+		*ret_life_fd = TAKE_FD(ready_read);
+	return r;
 }
 
-int sandbox_launch(int rootfd, const struct monitor_args *args, int netns_fd, struct err *err)
+int sandbox_launch(int rootfd, const struct monitor_args *args, int netns_fd, int *ret_life_fd,
+		   struct err *err)
 {
 	_cleanup_close_ int listen_fd = -EBADF;
 	_cleanup_free_ char *path = NULL;
@@ -136,7 +140,7 @@ int sandbox_launch(int rootfd, const struct monitor_args *args, int netns_fd, st
 	r = make_folder(rootfd, path, &listen_fd, err);
 	if (r < 0)
 		return r;
-	r = start_monitor(args, listen_fd, netns_fd, err);
+	r = start_monitor(args, listen_fd, netns_fd, ret_life_fd, err);
 	if (r < 0)
 		path_remove_tree(rootfd, path);
 	return r;

@@ -18,10 +18,13 @@
  *
  * @netns_fd  network namespace that the monitor is to live in; borrowed
  *
+ * @ret_life_fd  as long as it is open, the monitor waits for its first container
+ *
  * Returns 0; -EEXIST there is a folder of that name; other errnos with the reason, the folder is
  * gone then.
  */
-int sandbox_launch(int rootfd, const struct monitor_args *args, int netns_fd, struct err *err);
+int sandbox_launch(int rootfd, const struct monitor_args *args, int netns_fd, int *ret_life_fd,
+		   struct err *err);
 
 /* As sandbox_clean_up, by one who holds the lock. -EBUSY: its monitor lives, nothing was done. */
 int sandbox_clean_up_locked(int rootfd, const char *sandbox_id, struct err *err);

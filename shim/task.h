@@ -57,6 +57,8 @@ struct task_config {
  */
 void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done,
 		 void *userdata);
+/* Who created it has ended before it was created: nobody will ask for it. No effect later. */
+void task_create_cancel(struct task *c);
 /* From the sandbox. */
 void task_guest_ready(struct task *c);
 void task_guest_lost(struct task *c, const char *reason);

@@ -130,7 +130,9 @@ static void create_answered(enum ttrpc_code code, const char *message, const voi
 	char text[AGENT_TEXT_MAX];
 
 	if (c->removed || !c->creation) {
-		/* Given up meanwhile. */
+		/* Given up meanwhile, by a caller who has left or with the guest. */
+		if (!agent_code_is_loss(code))
+			remove_from_guest(c);
 	} else if (code == TTRPC_OK) {
 		log_warnings(c, response);
 		if (close_rootfs(c))
@@ -228,6 +230,12 @@ void task_guest_ready(struct task *c)
 {
 	if (c->creation && !c->creation->sent)
 		ask_agent(c);
+}
+
+void task_create_cancel(struct task *c)
+{
+	if (c->creation)
+		fail(c, TTRPC_CANCELED, "who asked for the container has ended");
 }
 
 void task_guest_lost(struct task *c, const char *reason)

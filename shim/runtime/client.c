@@ -73,11 +73,51 @@ static int call(struct client *c, const char *method, const ProtobufCMessage *re
 				      timeout_ms, NULL, err);
 }
 
-int client_create(struct client *c, const char *id, const char *bundle,
-		  const struct client_stdio *stdio, uint64_t timeout_ms, struct err *err)
+/* An answer that is waited for with an eye on other things. */
+struct answer {
+	bool done;
+	struct err err;
+};
+
+static void on_answer(enum ttrpc_code code, const char *message, const void *response,
+		      void *userdata)
 {
+	struct answer *answer = userdata;
+
+	answer->done = true;
+	if (code != TTRPC_OK)
+		err_set(&answer->err, ttrpc_code_to_errno(code), "%s", message);
+}
+
+/*
+ * Start both calls: requests of one connection are taken in their order, so the second one finds
+ * what the first one began.
+ */
+static int create_and_attach(struct client *c, const Containerd__Task__V2__CreateTaskRequest *req,
+			     uint64_t timeout_ms, struct answer *created, struct answer *attached)
+{
+	Onggi__Sandbox__V1__AttachRequest attach = ONGGI__SANDBOX__V1__ATTACH_REQUEST__INIT;
+	int r;
+
+	r = ttrpc_client_call(c->ttrpc, TASK, "Create", &req->base,
+			      &containerd__task__v2__create_task_response__descriptor, timeout_ms,
+			      on_answer, created);
+	if (r < 0)
+		return r;
+	attach.id = req->id;
+	return ttrpc_client_call(c->ttrpc, SANDBOX, "Attach", &attach.base,
+				 &onggi__sandbox__v1__empty__descriptor, timeout_ms, on_answer,
+				 attached);
+}
+
+int client_create(struct client *c, const char *id, const char *bundle,
+		  const struct client_stdio *stdio, uint64_t timeout_ms, const int *stop,
+		  struct err *err)
+{
+	struct answer created = { .err = ERR_INIT }, attached = { .err = ERR_INIT };
 	Containerd__Task__V2__CreateTaskRequest req =
 		CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	int r;
 
 	req.id = text(id);
 	req.bundle = text(bundle);
@@ -85,8 +125,18 @@ int client_create(struct client *c, const char *id, const char *bundle,
 	req.stdin = text(stdio->in);
 	req.stdout = text(stdio->out);
 	req.stderr = text(stdio->err);
-	return call(c, "Create", &req.base, &containerd__task__v2__create_task_response__descriptor,
-		    timeout_ms, err);
+	r = create_and_attach(c, &req, timeout_ms, &created, &attached);
+	while (r == 0 && !*stop && !(created.done && attached.done))
+		r = loop_run_once(c->loop);
+	if (!created.done || !attached.done) {
+		/* Ends the calls in flight, which tells the monitor too. */
+		ttrpc_client_destroy(TAKE_PTR(c->ttrpc));
+		return *stop ? err_set(err, -EINTR, "interrupted by signal %d", *stop)
+			     : err_set_errno(err, r, "create '%s'", id);
+	}
+	if (created.err.code < 0)
+		return err_set(err, created.err.code, "%s", created.err.text);
+	return attached.err.code < 0 ? err_set(err, attached.err.code, "%s", attached.err.text) : 0;
 }
 
 int client_exec(struct client *c, struct client_process p, const char *process,
@@ -160,14 +210,6 @@ int client_delete(struct client *c, struct client_process p, struct err *err)
 	req.exec_id = text(p.exec_id);
 	return call(c, "Delete", &req.base, &containerd__task__v2__delete_response__descriptor,
 		    CLIENT_TIMEOUT_MS, err);
-}
-
-int client_shutdown(struct client *c, const char *id, struct err *err)
-{
-	Containerd__Task__V2__ShutdownRequest req = CONTAINERD__TASK__V2__SHUTDOWN_REQUEST__INIT;
-
-	req.id = text(id);
-	return call(c, "Shutdown", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
 }
 
 int client_pause(struct client *c, const char *id, struct err *err)

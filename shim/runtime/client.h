@@ -51,8 +51,16 @@ struct client_stdio {
 	bool terminal;
 };
 
+/*
+ * Create a container and attach to it, which happens at once: the monitor gives it up when the
+ * caller ends before it is created.
+ *
+ * @stop  looked at whenever something has happened; not 0: give up, -EINTR. The client can only be
+ *        destroyed then.
+ */
 int client_create(struct client *c, const char *id, const char *bundle,
-		  const struct client_stdio *stdio, uint64_t timeout_ms, struct err *err);
+		  const struct client_stdio *stdio, uint64_t timeout_ms, const int *stop,
+		  struct err *err);
 /* @process: text of an OCI process object. */
 int client_exec(struct client *c, struct client_process p, const char *process,
 		const struct client_stdio *stdio, struct err *err);
@@ -60,8 +68,6 @@ int client_attach(struct client *c, struct client_process p, struct err *err);
 int client_start(struct client *c, struct client_process p, struct err *err);
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err);
 int client_delete(struct client *c, struct client_process p, struct err *err);
-/* A monitor without containers ends; others ignore it. */
-int client_shutdown(struct client *c, const char *id, struct err *err);
 int client_pause(struct client *c, const char *id, struct err *err);
 int client_resume(struct client *c, const char *id, struct err *err);
 /* Wait at most @timeout_ms (0: for ever) for the end; -ETIMEDOUT. @ret_status may be NULL. */

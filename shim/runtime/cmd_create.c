@@ -13,15 +13,6 @@ static const struct option_row options[] = {
 	OPTIONS_END,
 };
 
-/* After the proxy exists a failure must take the container down again. */
-static void undo(const struct runtime *rt, const char *id)
-{
-	_cleanup_(container_close_p) struct container *c = NULL;
-
-	if (container_open(rt, id, &c, NULL) == 0)
-		container_delete(c, NULL);
-}
-
 static int create(const struct runtime *rt, const struct launch_options *o, const char *id,
 		  struct err *err)
 {
@@ -29,19 +20,17 @@ static int create(const struct runtime *rt, const struct launch_options *o, cons
 	pid_t pid;
 	int r;
 
+	proxy_block_signals();
 	r = launch_prepare(rt, o, id, true, &l, err);
 	if (r < 0)
 		return r;
 	r = proxy_fork(&l->proxy, &pid, err);
-	if (r < 0) {
-		launch_abort(l);
-		return r;
-	}
-	r = l->create_hooks ? container_create_hooks(rt, id, -EBADF, err) : 0;
+	if (r == 0 && l->create_hooks)
+		r = container_create_hooks(rt, id, -EBADF, err);
 	if (r == 0)
 		r = pidfile_write(o->pid_file, pid, err);
 	if (r < 0)
-		undo(rt, id);
+		launch_undo(rt, l);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/file.h>
 
+#include "shim/monitor.h"
 #include "shim/runtime/command.h"
 #include "shim/runtime/container.h"
 
@@ -14,10 +15,15 @@ static const struct option_row options[] = {
 	OPTIONS_END,
 };
 
-/* A create that was killed leaves a folder without a record: reserving the id takes it over. */
+/*
+ * A create that was killed leaves a folder without a record, and perhaps a sandbox: reserving the
+ * id takes the first over.
+ */
 static void remove_abandoned(const char *state_root, const char *id)
 {
 	_cleanup_close_ int rootfd = -EBADF, folder = -EBADF;
+
+	sandbox_sweep(state_root);
 
 	if (state_open_root(state_root, &rootfd, NULL) == 0 &&
 	    container_reserve(state_root, rootfd, id, &folder, NULL) == 0)

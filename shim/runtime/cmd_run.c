@@ -24,14 +24,6 @@ static const struct option_row options[] = {
 	OPTIONS_END,
 };
 
-static void remove_container(const struct runtime *rt, const char *id)
-{
-	_cleanup_(container_close_p) struct container *c = NULL;
-
-	if (container_open(rt, id, &c, NULL) == 0)
-		container_delete(c, NULL);
-}
-
 /* What "start" does, hooks and all. */
 static int start_container(const struct runtime *rt, const char *id, struct err *err)
 {
@@ -47,17 +39,11 @@ static int run_detached(const struct runtime *rt, struct launch *l, const struct
 	int r;
 
 	r = proxy_fork(&l->proxy, &pid, err);
-	if (r < 0)
-		return r;
-	if (l->create_hooks)
+	if (r == 0 && l->create_hooks)
 		r = container_create_hooks(rt, l->id, -EBADF, err);
 	if (r == 0)
 		r = start_container(rt, l->id, err);
-	if (r == 0)
-		r = pidfile_write(v->launch.pid_file, pid, err);
-	if (r < 0)
-		remove_container(rt, l->id);
-	return r;
+	return r == 0 ? pidfile_write(v->launch.pid_file, pid, err) : r;
 }
 
 /* This process is the proxy. */
@@ -79,16 +65,13 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 		r = proxy_start(p, err);
 	if (r == 0)
 		container_poststart_hooks(rt, l->id, netns_fd);
-	if (r < 0) {
-		proxy_close(TAKE_PTR(p));
-		remove_container(rt, l->id);
+	if (r < 0)
 		return r;
-	}
 	code = proxy_wait(p);
 	/* Before the removal, which would wait for who is attached. */
 	proxy_close(TAKE_PTR(p));
 	if (!v->keep)
-		remove_container(rt, l->id);
+		launch_delete(rt, l);
 	return code;
 }
 
@@ -98,14 +81,13 @@ static int run_container(const struct runtime *rt, const struct values *v, const
 	_cleanup_(launch_finish_p) struct launch *l = NULL;
 	int r;
 
-	if (!v->detach)
-		proxy_block_signals();
+	proxy_block_signals();
 	r = launch_prepare(rt, &v->launch, id, v->detach, &l, err);
 	if (r < 0)
 		return r;
 	r = v->detach ? run_detached(rt, l, v, err) : run_foreground(rt, l, v, err);
 	if (r < 0)
-		launch_abort(l);
+		launch_undo(rt, l);
 	return r;
 }
 

@@ -188,7 +188,7 @@ static int remove_live(struct container *c, struct err *err)
 	r = container_connect(c, &client, err);
 	if (r < 0)
 		return r;
-	if (c->record->status != CONTAINER_STOPPED)
+	if (c->record->status != CONTAINER_STOPPED && c->record->status != CONTAINER_CREATING)
 		kill_and_wait(client, process);
 	r = client_delete(client, process, err);
 	return r == -ENOENT ? 0 : r;
@@ -207,20 +207,51 @@ static void run_poststop(const struct container *c)
 		log_warning("%s", err.text);
 }
 
+/* Whether a call failed with @r because the monitor has ended, or is about to. */
+static bool monitor_ended(const struct process_id *monitor, int r)
+{
+	static const int losses[] = { -EPIPE, -ECONNRESET, -ECONNREFUSED, -ENOENT };
+	int timeout_ms = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
+		if (r == losses[i])
+			timeout_ms = CONTAINER_STOP_TIMEOUT_MS;
+	}
+	return wait_gone(monitor, timeout_ms);
+}
+
+static void settle(const char *state_root, int rootfd, const struct sandbox_record *sandbox,
+		   const char *id)
+{
+	if (!sandbox_has_others(rootfd, sandbox->id, id))
+		wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS);
+	sandbox_clean_up(state_root, sandbox->id, NULL);
+}
+
+void container_settle_sandbox(const char *state_root, int rootfd, const char *sandbox,
+			      const char *id)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+
+	if (sandbox_record_load(rootfd, sandbox, &record, NULL) == 0)
+		settle(state_root, rootfd, record, id);
+}
+
 int container_delete(struct container *c, struct err *err)
 {
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *sandbox = NULL;
 	const char *id = c->record->id;
-	bool last = !sandbox_has_others(c->rootfd, c->record->sandbox, id);
 	int r;
 
 	/* Before the call: the monitor removes its record when it ends. */
 	if (sandbox_record_load(c->rootfd, c->record->sandbox, &sandbox, NULL) < 0)
 		sandbox = NULL;
+	if (c->monitor_alive && c->record->status == CONTAINER_CREATING)
+		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
 	if (c->monitor_alive) {
 		r = remove_live(c, err);
 		/* A monitor that died meanwhile took everything along. */
-		if (r < 0 && sandbox && process_id_alive(&sandbox->monitor))
+		if (r < 0 && sandbox && !monitor_ended(&sandbox->monitor, r))
 			return r;
 	}
 	/*
@@ -229,8 +260,8 @@ int container_delete(struct container *c, struct err *err)
 	if (c->record->proxy.pid != getpid() &&
 	    !wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
 		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
-	if (last && sandbox && wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS))
-		sandbox_clean_up(c->state_root, sandbox->id, NULL);
+	if (sandbox)
+		settle(c->state_root, c->rootfd, sandbox, id);
 	run_poststop(c);
 	container_unreserve(c->rootfd, id);
 	return 0;

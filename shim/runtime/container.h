@@ -46,6 +46,14 @@ int container_refresh(struct container *c, struct err *err);
  * CONTAINER_STOP_TIMEOUT_MS for each.
  */
 #define CONTAINER_STOP_TIMEOUT_MS 10000
+
+/*
+ * A container of the sandbox is gone, or never came to be: unless others are on disk, wait (as
+ * above) for the monitor's end. Then, or if it died, remove what is left of the sandbox.
+ */
+void container_settle_sandbox(const char *state_root, int rootfd, const char *sandbox,
+			      const char *id);
+
 int container_delete(struct container *c, struct err *err);
 
 /*

@@ -112,7 +112,7 @@ static struct launch *launch_new(const char *state_root, const char *id)
 
 	if (!l)
 		return NULL;
-	l->rootfd = l->folder_fd = l->join.netns_fd = -EBADF;
+	l->rootfd = l->folder_fd = l->join.netns_fd = l->join.life_fd = -EBADF;
 	l->state_root = strdup(state_root);
 	l->id = strdup(id);
 	if (!l->state_root || !l->id) {
@@ -147,23 +147,28 @@ int launch_prepare(const struct runtime *rt, const struct launch_options *option
 		return r;
 	r = find_sandbox(l, rt, options, spec, detached, err);
 	if (r < 0) {
-		launch_abort(l);
+		launch_undo(rt, l);
 		return r;
 	}
 	*ret = TAKE_PTR(l);
 	return 0;
 }
 
-void launch_abort(struct launch *l)
+bool launch_delete(const struct runtime *rt, const struct launch *l)
 {
-	if (l->join.created && l->join.socket) {
-		_cleanup_(client_destroy_p) struct client *client = NULL;
-		struct err ignored = ERR_INIT;
+	_cleanup_(container_close_p) struct container *c = NULL;
 
-		/* Nothing is in it: else it would wait for a container that does not come. */
-		if (client_connect(l->join.socket, NULL, NULL, &client, &ignored) == 0)
-			client_shutdown(client, l->id, &ignored);
-	}
+	return container_open(rt, l->id, &c, NULL) == 0 && container_delete(c, NULL) == 0;
+}
+
+void launch_undo(const struct runtime *rt, struct launch *l)
+{
+	if (launch_delete(rt, l))
+		return;
+	/* A monitor that was started for it ends when it hears that nothing will be created. */
+	cleanup_close_p(&l->join.life_fd);
+	if (l->join.id)
+		container_settle_sandbox(l->state_root, l->rootfd, l->join.id, l->id);
 	container_unreserve(l->rootfd, l->id);
 }
 

@@ -3,7 +3,7 @@
  * launch.h - what create and run have in common: from a bundle to everything that a proxy needs
  *
  * Order:    launch_prepare -> proxy_open or proxy_fork with launch.proxy -> launch_finish;
- *           launch_abort before that when the container did not come to be.
+ *           launch_undo before that when the container did not come to be.
  */
 #ifndef ONGGI_SHIM_RUNTIME_LAUNCH_H
 #define ONGGI_SHIM_RUNTIME_LAUNCH_H
@@ -60,10 +60,12 @@ struct launch {
 int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id,
 		   bool detached, struct launch **ret, struct err *err);
 /*
- * The container did not come to be: give the id back, have a sandbox of its own end. Then
- * launch_finish.
+ * Something has failed: delete the container if it exists, have a sandbox that was launched for it
+ * end, give the id back. Then launch_finish.
  */
-void launch_abort(struct launch *l);
+void launch_undo(const struct runtime *rt, struct launch *l);
+/* Delete a container that was created. Returns whether there was one. */
+bool launch_delete(const struct runtime *rt, const struct launch *l);
 /* Release memory and descriptors. NULL allowed. */
 void launch_finish(struct launch *l);
 DEFINE_CLEANUP(struct launch *, launch_finish);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -24,17 +25,21 @@ struct proxy {
 	struct client *client;
 	struct client_process process;
 	struct stdio_relay *relay;
-	struct loop_source *signals;
+	struct loop_source *signals, *parent;
 	int signal_fd;
 	char fifos[STDIO_RELAY_STREAMS][FIFO_PATH_MAX]; /* "": none */
 	int fifo_fds[STDIO_RELAY_STREAMS];
 	int input_holder; /* keeps the stdin FIFO readable until the monitor has opened it */
+	int parent_fd;    /* pipe whose reader is the command that forked us; -EBADF: none */
 	int console;      /* terminal whose size counts; -EBADF: none */
 	struct console_raw raw;
 	bool attached, connection_lost, ended, outputs_ended;
 	uint32_t status;
 	int interrupted; /* signal that came before there was a process; 0: none */
 };
+
+/* Those by which people and engines end a command that takes too long. */
+static const int interrupting[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 /* ---- signals ---- */
 
@@ -57,6 +62,15 @@ void proxy_block_signals(void)
 	forwarded_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+static bool is_interrupting(int signo)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(interrupting); i++) {
+		if (interrupting[i] == signo)
+			return true;
+	}
+	return false;
 }
 
 static void send_size(struct proxy *p)
@@ -85,8 +99,17 @@ static void on_signal(int fd, unsigned int events, void *userdata)
 		return;
 	if (p->attached)
 		client_kill_async(p->client, p->process, (int)info.ssi_signo);
-	else
+	else if (is_interrupting((int)info.ssi_signo))
 		p->interrupted = (int)info.ssi_signo;
+}
+
+/* The command that is to report our container has been killed. */
+static void on_parent_gone(int fd, unsigned int events, void *userdata)
+{
+	struct proxy *p = userdata;
+
+	loop_source_destroy(TAKE_PTR(p->parent));
+	p->interrupted = SIGHUP;
 }
 
 static int watch_signals(struct proxy *p, struct err *err)
@@ -258,33 +281,36 @@ static int create_process(struct proxy *p, struct err *err)
 	};
 	int r;
 
-	r = c->exec_id
-		    ? client_exec(p->client, p->process, c->process, &stdio, err)
-		    : client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms, err);
-	if (r < 0)
-		return r;
-	r = client_attach(p->client, p->process, err);
+	if (c->exec_id) {
+		r = client_exec(p->client, p->process, c->process, &stdio, err);
+		if (r == 0)
+			r = client_attach(p->client, p->process, err);
+	} else {
+		r = client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms,
+				  &p->interrupted, err);
+	}
 	if (r < 0)
 		return r;
 	p->attached = true;
 	return client_wait_async(p->client, p->process, on_ended, p, err);
 }
 
-/* Signals that came early: a person who wants "run" to stop. */
+/* Signals that came early: a person who wants it to stop. */
 static int check_interrupted(const struct proxy *p, struct err *err)
 {
-	if (p->interrupted && p->config->foreground)
+	if (p->interrupted)
 		return err_set(err, -EINTR, "interrupted by signal %d", p->interrupted);
 	return 0;
 }
 
-static struct proxy *proxy_new(const struct proxy_config *config)
+static struct proxy *proxy_new(const struct proxy_config *config, int parent_fd)
 {
 	struct proxy *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->config = config;
+	p->parent_fd = parent_fd;
 	p->process = (struct client_process){ config->id, config->exec_id };
 	p->signal_fd = p->input_holder = p->console = p->raw.fd = -EBADF;
 	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
@@ -303,6 +329,9 @@ static int open_steps(struct proxy *p, struct err *err)
 	r = watch_signals(p, err);
 	if (r < 0)
 		return r;
+	if (p->parent_fd >= 0 && (r = loop_add_fd(client_loop(p->client), p->parent_fd, LOOP_READ,
+						  on_parent_gone, p, &p->parent)) < 0)
+		return err_set_errno(err, r, "pipe to the command");
 	r = make_fifos(p, err);
 	if (r < 0)
 		return r;
@@ -335,9 +364,10 @@ static void abandon(struct proxy *p)
 	client_delete(p->client, p->process, &ignored);
 }
 
-int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err *err)
+static int open_proxy(const struct proxy_config *config, int parent_fd, struct proxy **ret,
+		      struct err *err)
 {
-	_cleanup_(proxy_close_p) struct proxy *p = proxy_new(config);
+	_cleanup_(proxy_close_p) struct proxy *p = proxy_new(config, parent_fd);
 	int r;
 
 	if (!p)
@@ -345,6 +375,7 @@ int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err
 	if (config->netns_fd >= 0 && setns(config->netns_fd, CLONE_NEWNET) < 0)
 		return err_set_errno(err, -errno, "enter the network namespace");
 	r = open_steps(p, err);
+	loop_source_destroy(TAKE_PTR(p->parent));
 	if (r < 0) {
 		console_raw_leave(&p->raw);
 		abandon(p);
@@ -357,6 +388,11 @@ int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err
 	stdio_relay_start(p->relay);
 	*ret = TAKE_PTR(p);
 	return 0;
+}
+
+int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err *err)
+{
+	return open_proxy(config, -EBADF, ret, err);
 }
 
 int proxy_start(struct proxy *p, struct err *err)
@@ -446,7 +482,7 @@ static _Noreturn void child_main(const struct proxy_config *config, int report_f
 
 	fd_close_from(STDERR_FILENO + 1, keep, config->netns_fd >= 0 ? 2 : 1);
 	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR, "proxy");
-	r = proxy_open(config, &p, &err);
+	r = open_proxy(config, report_fd, &p, &err);
 	if (config->netns_fd >= 0)
 		close(config->netns_fd);
 	if (r == 0 && config->start)
@@ -473,11 +509,46 @@ static _Noreturn void child_main(const struct proxy_config *config, int report_f
 	_exit(code);
 }
 
+/*
+ * Until the child reports, or a signal comes that the caller has blocked for that. One that is not
+ * blocked has ended us.
+ */
+static int wait_for_report(int fd, struct err *err)
+{
+	_cleanup_close_ int signal_fd = -EBADF;
+	struct signalfd_siginfo info;
+	struct pollfd fds[2];
+	sigset_t set;
+	int n;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(interrupting); i++)
+		sigaddset(&set, interrupting[i]);
+	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signal_fd < 0)
+		return err_set_errno(err, -errno, "signals");
+	fds[0] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
+	do
+		n = poll(fds, ARRAY_SIZE(fds), -1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_set_errno(err, -errno, "poll");
+	if (fds[0].revents || read(signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return 0;
+	return err_set(err, -EINTR, "interrupted by signal %d", (int)info.ssi_signo);
+}
+
 static int read_report(int fd, struct err *err)
 {
 	struct proxy_report report = { 0 };
-	ssize_t n = io_read_full(fd, &report, sizeof(report));
+	ssize_t n;
+	int r;
 
+	r = wait_for_report(fd, err);
+	if (r < 0)
+		return r;
+	n = io_read_full(fd, &report, sizeof(report));
 	if (n != (ssize_t)sizeof(report))
 		return err_set(err, -EPIPE,
 			       "the proxy process died before the container was created");
@@ -508,6 +579,8 @@ int proxy_fork(const struct proxy_config *config, pid_t *ret_pid, struct err *er
 	r = read_report(pipe_fds[0], err);
 	close(pipe_fds[0]);
 	if (r < 0) {
+		/* It has ended by itself unless we were interrupted. */
+		kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		return r;

@@ -36,13 +36,17 @@ struct proxy_config {
 	const char *process; /* OCI process object; of an exec */
 	uint64_t create_timeout_ms;
 	bool terminal;
-	/* The caller's own terminal instead of a pty; a signal before the process exists ends it. */
-	bool foreground;
+	bool foreground; /* the caller's own terminal instead of a pty */
 	bool start;                 /* proxy_fork: start the process as well */
 	const char *console_socket; /* with terminal and not foreground */
 	struct console_size size;   /* of the terminal; 0, 0: unknown */
 	int netns_fd;               /* network namespace to enter; -EBADF: stay. Borrowed */
 };
+
+/*
+ * A signal that would end a process (SIGINT, SIGTERM, …), or the end of the command that forked the
+ * proxy, ends it too until its process has been created.
+ */
 
 struct proxy;
 
@@ -71,7 +75,8 @@ DEFINE_CLEANUP(struct proxy *, proxy_close);
  * and its environment.
  *
  * Returns 0 with the child's pid, or a negative errno with the child's reason; the child has been
- * reaped then.
+ * reaped then. -EINTR: a signal came that the caller has blocked (proxy_block_signals); then the
+ * container may exist, with a proxy that was killed.
  */
 int proxy_fork(const struct proxy_config *config, pid_t *ret_pid, struct err *err);
 

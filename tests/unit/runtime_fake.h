@@ -71,6 +71,7 @@ struct fake_process {
 struct fake {
 	struct loop *loop;
 	struct ttrpc_server *server;
+	struct loop_source *launcher;
 	int rootfd;
 	char sandbox[64];
 	struct fake_process processes[FAKE_PROCESSES_MAX];
@@ -419,14 +420,6 @@ static void fake_resize(struct ttrpc_call *call, const void *request, void *user
 	ttrpc_call_reply(call, &out.base);
 }
 
-static void fake_shutdown(struct ttrpc_call *call, const void *request, void *userdata)
-{
-	Containerd__Task__V2__Empty out = CONTAINERD__TASK__V2__EMPTY__INIT;
-
-	ttrpc_call_reply(call, &out.base);
-	loop_timer_set(fake_quit_timer, 20);
-}
-
 static void fake_on_gone(struct ttrpc_conn *conn, void *userdata)
 {
 	struct fake_process *p = userdata;
@@ -486,7 +479,6 @@ static const struct ttrpc_method fake_task[] = {
 	FAKE_METHOD("Resume", resume_request, empty, fake_resume),
 	FAKE_METHOD("CloseIO", close_iorequest, empty, fake_close_io),
 	FAKE_METHOD("ResizePty", resize_pty_request, empty, fake_resize),
-	FAKE_METHOD("Shutdown", shutdown_request, empty, fake_shutdown),
 };
 static const struct ttrpc_method fake_sandbox[] = {
 	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor,
@@ -495,7 +487,21 @@ static const struct ttrpc_method fake_sandbox[] = {
 	  &onggi__sandbox__v1__processes_response__descriptor, fake_processes },
 };
 
-static _Noreturn void fake_main(const char *root, const char *id, int listener)
+/* The launcher's end of a pipe is closed: without a container there is nothing to stay for. */
+static void fake_launcher_gone(int fd, unsigned int events, void *userdata)
+{
+	struct fake *f = userdata;
+
+	loop_source_destroy(f->launcher);
+	f->launcher = NULL;
+	for (size_t i = 0; i < FAKE_PROCESSES_MAX; i++) {
+		if (f->processes[i].used)
+			return;
+	}
+	loop_stop(f->loop);
+}
+
+static _Noreturn void fake_main(const char *root, const char *id, int listener, int life_fd)
 {
 	struct fake f = { .rootfd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	struct ttrpc_service services[] = {
@@ -511,7 +517,8 @@ static _Noreturn void fake_main(const char *root, const char *id, int listener)
 	if (loop_create(&f.loop) < 0 ||
 	    loop_add_timer(f.loop, 1u << 30, fake_quit, &f, &fake_quit_timer) < 0 ||
 	    ttrpc_server_create(f.loop, services, ARRAY_SIZE(services), &f.server) < 0 ||
-	    ttrpc_server_listen(f.server, listener) < 0)
+	    ttrpc_server_listen(f.server, listener) < 0 ||
+	    loop_add_fd(f.loop, life_fd, LOOP_READ, fake_launcher_gone, &f, &f.launcher) < 0)
 		abort();
 	loop_run(f.loop);
 	snprintf(path, sizeof(path), "sandboxes/%s", id);
@@ -539,6 +546,7 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id,
 	struct sandbox_record record = { .id = (char *)container_id };
 	char dir[256], path[300];
 	int rootfd = open(state_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), listener, own_net;
+	int life[2];
 	pid_t pid;
 
 	snprintf(dir, sizeof(dir), "%s/sandboxes/%s", state_root, container_id);
@@ -546,6 +554,8 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id,
 		abort();
 	snprintf(path, sizeof(path), "%s/task.sock", dir);
 	listener = fake_listen(path);
+	if (pipe2(life, O_CLOEXEC) < 0)
+		abort();
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
@@ -554,11 +564,12 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id,
 
 		for (int i = 0; i < 3; i++)
 			dup2(null, i);
-		fd_close_from(3, &listener, 1);
+		fd_close_from(3, (const int[]){ listener, life[1] }, 2);
 		setsid();
-		fake_main(state_root, container_id, listener);
+		fake_main(state_root, container_id, listener, life[1]);
 	}
 	close(listener);
+	close(life[1]);
 	if (pid < 0 || process_id_of(pid, &record.monitor) < 0 ||
 	    sandbox_record_save(rootfd, &record, NULL) < 0)
 		abort();
@@ -573,6 +584,7 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id,
 	close(own_net);
 	ret->id = strdup(container_id);
 	ret->socket = strdup(path);
+	ret->life_fd = life[0];
 	ret->created = true;
 	return 0;
 }
@@ -581,16 +593,24 @@ void sandbox_join_finish(struct sandbox_join *j)
 {
 	free(j->id);
 	free(j->socket);
-	if (j->netns_fd >= 0)
-		close(j->netns_fd);
-	*j = (struct sandbox_join){ .netns_fd = -EBADF };
+	cleanup_close_p(&j->netns_fd);
+	cleanup_close_p(&j->life_fd);
+	*j = (struct sandbox_join){ .netns_fd = -EBADF, .life_fd = -EBADF };
+}
+
+void sandbox_sweep(const char *state_root)
+{
 }
 
 int sandbox_clean_up(const char *state_root, const char *sandbox_id, struct err *err)
 {
 	_cleanup_close_ int rootfd = open(state_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
 	char path[256];
 
+	if (sandbox_record_load(rootfd, sandbox_id, &record, NULL) == 0 &&
+	    process_id_alive(&record->monitor))
+		return 0;
 	snprintf(path, sizeof(path), "sandboxes/%s", sandbox_id);
 	return path_remove_tree(rootfd, path);
 }

@@ -233,9 +233,9 @@ static void killed_monitor_is_cleaned_up_by_the_next_launch(void **state)
 	struct sandbox_join j;
 
 	assert_int_equal(join(p, "c1", "", "", &j), 0);
-	sandbox_join_finish(&j);
 	record = load(p, "c1");
 	assert_int_equal(process_id_kill(&record->monitor, 5000), 0);
+	sandbox_join_finish(&j);
 	assert_int_equal(join(p, "c2", "", "", &j), 0);
 	sandbox_join_finish(&j);
 	assert_int_equal(faccessat(p->rootfd, "sandboxes/c1", F_OK, 0), -1);
@@ -254,7 +254,6 @@ static void clean_up_stops_the_containers_of_a_killed_monitor(void **state)
 	struct sandbox_join j;
 
 	assert_int_equal(join(p, "c1", "", "", &j), 0);
-	sandbox_join_finish(&j);
 	assert_int_equal(mkdirat(p->rootfd, "containers/c1", 0700), 0);
 	assert_int_equal(mkdirat(p->rootfd, "containers/c1/io", 0700), 0);
 	assert_int_equal(container_record_save(p->rootfd, &container, &p->err), 0);
@@ -271,6 +270,16 @@ static void clean_up_stops_the_containers_of_a_killed_monitor(void **state)
 	assert_int_equal(back->status, CONTAINER_STOPPED);
 	assert_int_equal(back->exit_status, 137);
 	container_record_free(back);
+	sandbox_join_finish(&j);
+}
+
+static void assert_gone(struct place *p, const struct sandbox_record *record)
+{
+	for (int i = 0; i < 500 && process_id_alive(&record->monitor); i++)
+		usleep(10000);
+	assert_false(process_id_alive(&record->monitor));
+	assert_false(process_id_alive(&record->vmm));
+	assert_int_equal(faccessat(p->rootfd, "sandboxes/c1", F_OK, 0), -1);
 }
 
 static void terminated_monitor_leaves_nothing(void **state)
@@ -280,14 +289,48 @@ static void terminated_monitor_leaves_nothing(void **state)
 	struct sandbox_join j;
 
 	assert_int_equal(join(p, "c1", "", "", &j), 0);
-	sandbox_join_finish(&j);
 	record = load(p, "c1");
 	kill(record->monitor.pid, SIGTERM);
-	for (int i = 0; i < 500 && process_id_alive(&record->monitor); i++)
-		usleep(10000);
-	assert_false(process_id_alive(&record->monitor));
-	assert_false(process_id_alive(&record->vmm));
-	assert_int_equal(faccessat(p->rootfd, "sandboxes/c1", F_OK, 0), -1);
+	assert_gone(p, record);
+	sandbox_join_finish(&j);
+}
+
+static void monitor_ends_with_its_launcher_when_nothing_was_created(void **state)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+	struct place *p = *state;
+	struct sandbox_join j, other;
+	char path[64];
+
+	assert_int_equal(join(p, "c1", "", "", &j), 0);
+	record = load(p, "c1");
+	/* Who has only joined does not count. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", j.netns_fd);
+	assert_int_equal(join(p, "c2", path, "", &other), 0);
+	sandbox_join_finish(&other);
+	usleep(50000);
+	assert_true(process_id_alive(&record->monitor));
+	sandbox_join_finish(&j);
+	assert_gone(p, record);
+}
+
+static void sweep_removes_what_dead_monitors_and_killed_launchers_left(void **state)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+	struct place *p = *state;
+	struct sandbox_join a, b;
+
+	assert_int_equal(join(p, "c1", "", "", &a), 0);
+	assert_int_equal(join(p, "c2", "", "", &b), 0);
+	assert_int_equal(mkdirat(p->rootfd, "sandboxes/c3", 0700), 0);
+	record = load(p, "c2");
+	assert_int_equal(process_id_kill(&record->monitor, 5000), 0);
+	sandbox_sweep(p->root);
+	assert_int_equal(faccessat(p->rootfd, "sandboxes/c1", F_OK, 0), 0);
+	assert_int_equal(faccessat(p->rootfd, "sandboxes/c2", F_OK, 0), -1);
+	assert_int_equal(faccessat(p->rootfd, "sandboxes/c3", F_OK, 0), -1);
+	sandbox_join_finish(&a);
+	sandbox_join_finish(&b);
 }
 
 static void id_of_a_living_sandbox_is_not_taken_again(void **state)
@@ -318,7 +361,6 @@ static void size_of_the_vm_follows_the_limits_of_the_first_container(void **stat
 			      "\"period\":1000}}}",
 			      &j),
 			 0);
-	sandbox_join_finish(&j);
 	record = load(p, "c1");
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", record->monitor.pid);
 	assert_int_equal(io_read_file(AT_FDCWD, path, 65536, &cmdline, &len), 0);
@@ -327,30 +369,46 @@ static void size_of_the_vm_follows_the_limits_of_the_first_container(void **stat
 	assert_non_null(strstr(text, "--memory-mib=193 "));
 	snprintf(path, sizeof(path), "--vcpus=%ld ", sysconf(_SC_NPROCESSORS_ONLN));
 	assert_non_null(strstr(text, path));
+	sandbox_join_finish(&j);
 }
 
 static void many_at_once_get_one_monitor_each(void **state)
 {
 	struct place *p = *state;
 	char **names;
-	int n = 0, status;
+	int n = 0, status, ready[2], go[2];
+	char byte;
 
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(go), 0);
 	for (int i = 0; i < 8; i++) {
 		if (fork() == 0) {
 			struct sandbox_join j;
 			char id[16];
 
 			snprintf(id, sizeof(id), "c%d", i);
-			_exit(join(p, id, "", "", &j) == 0 && j.created ? 0 : 1);
+			close(go[1]);
+			if (join(p, id, "", "", &j) < 0 || !j.created)
+				_exit(1);
+			/* The monitor would end with its launcher. */
+			_exit(write(ready[1], "", 1) == 1 && read(go[0], &byte, 1) == 0 ? 0 : 1);
 		}
 	}
-	while (wait(&status) > 0)
-		assert_int_equal(status, 0);
+	close(ready[1]);
+	close(go[0]);
+	while (n < 8 && read(ready[0], &byte, 1) == 1)
+		n++;
+	assert_int_equal(n, 8);
+	n = 0;
 	assert_int_equal(state_list(p->rootfd, "sandboxes", &names), 0);
 	while (names[n])
 		n++;
 	assert_int_equal(n, 8);
 	state_free_names(names);
+	close(go[1]);
+	close(ready[0]);
+	while (wait(&status) > 0)
+		assert_int_equal(status, 0);
 }
 
 static void arguments_of_the_role_are_checked(void **state)
@@ -379,6 +437,8 @@ int main(int argc, char **argv)
 		CLAIM(killed_monitor_is_cleaned_up_by_the_next_launch),
 		CLAIM(clean_up_stops_the_containers_of_a_killed_monitor),
 		CLAIM(terminated_monitor_leaves_nothing),
+		CLAIM(monitor_ends_with_its_launcher_when_nothing_was_created),
+		CLAIM(sweep_removes_what_dead_monitors_and_killed_launchers_left),
 		CLAIM(id_of_a_living_sandbox_is_not_taken_again),
 		CLAIM(size_of_the_vm_follows_the_limits_of_the_first_container),
 		CLAIM(many_at_once_get_one_monitor_each),
