@@ -19,8 +19,8 @@
 #include "shim/sandbox_vm.h"
 #include "shim/task.h"
 
-/* From the first noise of a death to its being believed. */
-#define SUSPICION_MS 50
+/* From the first noise of a death to its being believed, while others may tell more. */
+#define SUSPICION_GRACE_MS 500
 
 void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
 {
@@ -64,6 +64,8 @@ static void lose_vm(struct sandbox *s)
 	_cleanup_free_ char *reason = TAKE_PTR(s->lost_reason);
 
 	sandbox_log(s, LOG_LEVEL_ERROR, "the sandbox's VM is given up: %s", reason);
+	free(s->last_loss);
+	s->last_loss = strdup(reason ? reason : "");
 	/* First the records and answers, then what takes time. */
 	s->phase = SANDBOX_DOWN;
 	tell_all_lost(s, reason);
@@ -104,8 +106,6 @@ static void work_now(void *userdata)
 {
 	struct sandbox *s = userdata;
 
-	if (s->suspicion && !s->lost_reason)
-		s->lost_reason = TAKE_PTR(s->suspicion);
 	if (s->lost_reason)
 		lose_vm(s);
 	for (struct task *c = s->containers; c; c = c->next)
@@ -138,17 +138,46 @@ void sandbox_give_up(struct sandbox *s, const char *fmt, ...)
 	sandbox_settle(s);
 }
 
-void sandbox_suspect(struct sandbox *s, const char *fmt, ...)
+static void grace_is_over(void *userdata)
 {
+	struct sandbox *s = userdata;
+
+	loop_source_destroy(TAKE_PTR(s->grace));
+	if (!s->lost_reason)
+		s->lost_reason = TAKE_PTR(s->suspicion);
+	sandbox_settle(s);
+}
+
+void sandbox_suspect(struct sandbox *s, enum sandbox_witness witness, const char *fmt, ...)
+{
+	bool all_told = s->vmm_ended && s->files_ended;
+	char *text;
 	va_list ap;
 
-	if (s->lost_reason || s->suspicion || s->phase == SANDBOX_DOWN)
+	if (s->lost_reason || s->phase == SANDBOX_DOWN)
 		return;
 	va_start(ap, fmt);
-	if (vasprintf(&s->suspicion, fmt, ap) < 0)
-		s->suspicion = strdup("out of memory");
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = strdup("out of memory");
 	va_end(ap);
-	loop_timer_set(s->work, SUSPICION_MS);
+	if (!s->suspicion || witness < s->witness) {
+		free(s->suspicion);
+		s->suspicion = TAKE_PTR(text);
+		s->witness = witness;
+	}
+	free(text);
+	if (s->grace && all_told)
+		loop_timer_set(s->grace, 0);
+	else if (!s->grace && loop_add_timer(s->loop, all_told ? 0 : SUSPICION_GRACE_MS,
+					     grace_is_over, s, &s->grace) < 0)
+		grace_is_over(s);
+}
+
+void sandbox_clear_suspicion(struct sandbox *s)
+{
+	loop_source_destroy(TAKE_PTR(s->grace));
+	free(TAKE_PTR(s->suspicion));
+	s->vmm_ended = s->files_ended = false;
 }
 
 static void idle_too_long(void *userdata)
@@ -287,7 +316,9 @@ void sandbox_destroy(struct sandbox *s)
 	cleanup_close_p(&s->dirfd);
 	cleanup_close_p(&s->rootfd);
 	sandbox_record_free(s->record);
+	sandbox_clear_suspicion(s);
 	free(s->lost_reason);
+	free(s->last_loss);
 	free(s->dir);
 	free(s->root);
 	free(s->id);

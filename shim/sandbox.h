@@ -80,6 +80,17 @@ enum sandbox_phase {
 	SANDBOX_READY,
 };
 
+/*
+ * VMM, file server and channel end together, whoever was to blame. Whose word counts, the most
+ * credible first.
+ */
+enum sandbox_witness {
+	WITNESS_FILES_FAILED, /* the VMM cannot go on without it, and complains of that */
+	WITNESS_VMM,
+	WITNESS_FILES_ENDED, /* without an error, as it does when its VMM has gone */
+	WITNESS_CHANNEL,
+};
+
 struct task;
 
 struct sandbox {
@@ -103,6 +114,10 @@ struct sandbox {
 	struct loop_source *work, *idle;
 	char *lost_reason; /* the VM is to be given up */
 	char *suspicion;   /* the same, but somebody may know better why */
+	enum sandbox_witness witness; /* whose word the suspicion is */
+	struct loop_source *grace;    /* for others to come with a better one */
+	bool vmm_ended, files_ended;
+	char *last_loss; /* why the last VM was given up; NULL: none was, or another has started */
 	size_t log_bytes;
 	bool finished; /* nothing is left of it on disk */
 	void (*on_empty)(void *userdata);
@@ -137,10 +152,13 @@ int sandbox_need_vm(struct sandbox *s, struct err *err);
 void sandbox_give_up(struct sandbox *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * The same after a moment, with the reason of another if that comes meanwhile: one death makes
- * several noises.
+ * The same after a moment (at once, when both VMM and file server have ended), with the reason of a
+ * more credible witness if one comes meanwhile.
  */
-void sandbox_suspect(struct sandbox *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sandbox_suspect(struct sandbox *s, enum sandbox_witness witness, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Forget suspicions: the VM they are about is gone. */
+void sandbox_clear_suspicion(struct sandbox *s);
 
 /*
  * A container or process has changed its state: see (deferred) whether the VM or the monitor is

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "common/proto/agent.pb-c.h"
@@ -11,6 +12,7 @@
 #define CONFIGURE_TIMEOUT_MS 30000
 #define ENTROPY_BYTES 64
 #define CONSOLE_TAIL_BYTES 1024
+#define CONSOLE_TEXT_MAX (CONSOLE_TAIL_BYTES + 64)
 
 const struct sandbox_files_ops sandbox_virtiofsd = {
 	.create = file_server_create,
@@ -22,44 +24,69 @@ const struct sandbox_files_ops sandbox_virtiofsd = {
 
 /* ---- the ends of the three ---- */
 
+/* The end of the guest's console as one line with a word before it; "" if there is none. */
+static void console_words(struct sandbox *s, char *out, size_t size)
+{
+	char tail[CONSOLE_TAIL_BYTES] = "";
+	size_t len = s->vm ? vm_console_tail(s->vm, tail, sizeof(tail)) : 0;
+
+	while (len > 0 && tail[len - 1] == '\n')
+		tail[--len] = '\0';
+	for (size_t i = 0; i < len; i++) {
+		if (tail[i] == '\n')
+			tail[i] = ';';
+	}
+	snprintf(out, size, "%s%s", len > 0 ? "; end of the guest's console: " : "", tail);
+}
+
+/* "exit status 1" or "signal 9" */
+static void status_words(int status, char *out, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, size, "signal %d", WTERMSIG(status));
+	else
+		snprintf(out, size, "exit status %d", WEXITSTATUS(status));
+}
+
 static void vm_ended(struct vm *vm, int status, const char *reason, void *userdata)
 {
+	char text[AGENT_TEXT_MAX], how[32], console[CONSOLE_TEXT_MAX];
 	struct sandbox *s = userdata;
-	char text[AGENT_TEXT_MAX];
 
 	agent_text(text, sizeof(text), reason);
-	sandbox_give_up(s, "the VMM has ended (wait status 0x%x)%s%s", (unsigned int)status,
-			text[0] ? ": " : "", text);
+	status_words(status, how, sizeof(how));
+	/* It may have ended because its guest did. */
+	console_words(s, console, sizeof(console));
+	s->vmm_ended = true;
+	sandbox_suspect(s, WITNESS_VMM, "the VMM has ended (%s)%s%s%s", how, text[0] ? ": " : "", text, console);
 }
 
 static void files_ended(struct file_server *fs, int status, const char *reason, void *userdata)
 {
+	char text[AGENT_TEXT_MAX], how[32];
 	struct sandbox *s = userdata;
-	char text[AGENT_TEXT_MAX];
 
 	agent_text(text, sizeof(text), reason);
-	/* It ends when its VMM has. */
-	sandbox_suspect(s, "the file server has ended (wait status 0x%x)%s%s", (unsigned int)status,
-			text[0] ? ": " : "", text);
+	status_words(status, how, sizeof(how));
+	s->files_ended = true;
+	sandbox_suspect(s, status == 0 ? WITNESS_FILES_ENDED : WITNESS_FILES_FAILED,
+			"the file server has ended (%s)%s%s", how, text[0] ? ": " : "", text);
 }
 
-/* A VMM that has died closes the channel too, and knows better why. */
 static void agent_gone(void *userdata)
 {
-	sandbox_suspect(userdata, "the agent has closed its channel");
+	sandbox_suspect(userdata, WITNESS_CHANNEL, "the agent has closed its channel");
 }
 
 /* ---- greeting the agent ---- */
 
 static void give_up_boot(struct sandbox *s, const char *what, const char *message)
 {
-	char text[AGENT_TEXT_MAX], console[CONSOLE_TAIL_BYTES] = "";
+	char text[AGENT_TEXT_MAX], console[CONSOLE_TEXT_MAX];
 
 	agent_text(text, sizeof(text), message);
-	if (s->vm)
-		vm_console_tail(s->vm, console, sizeof(console));
-	sandbox_give_up(s, "%s: %s%s%s", what, text,
-			console[0] ? "; end of the guest's console: " : "", console);
+	console_words(s, console, sizeof(console));
+	sandbox_give_up(s, "%s: %s%s", what, text, console);
 }
 
 static void configured(enum ttrpc_code code, const char *message, const void *response,
@@ -231,6 +258,7 @@ int sandbox_vm_start(struct sandbox *s, struct err *err)
 		return r;
 	}
 	s->phase = SANDBOX_BOOTING;
+	free(TAKE_PTR(s->last_loss));
 	save_record(s);
 	greet(s);
 	return 0;
@@ -246,7 +274,7 @@ void sandbox_vm_stop(struct sandbox *s)
 	if (s->files)
 		s->options.files->destroy(TAKE_PTR(s->files));
 	free(TAKE_PTR(s->lost_reason));
-	free(TAKE_PTR(s->suspicion));
+	sandbox_clear_suspicion(s);
 	if (was_there)
 		save_record(s);
 }

@@ -246,7 +246,8 @@ int container_delete(struct container *c, struct err *err)
 	/* Before the call: the monitor removes its record when it ends. */
 	if (sandbox_record_load(c->rootfd, c->record->sandbox, &sandbox, NULL) < 0)
 		sandbox = NULL;
-	if (c->monitor_alive && c->record->status == CONTAINER_CREATING)
+	if (c->monitor_alive && c->record->status == CONTAINER_CREATING &&
+	    c->record->proxy.pid != getpid())
 		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
 	if (c->monitor_alive) {
 		r = remove_live(c, err);
