@@ -21,8 +21,7 @@ HARDEN := $(foreach f,-fstack-protector-strong -fstack-clash-protection -fcf-pro
 SECTIONS := -ffunction-sections -fdata-sections
 OPT ?= -O2 -g
 FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -DONGGI_VERSION='"$(VERSION)"' -DONGGI_COMMIT='"$(GIT_COMMIT)"' \
-	-DONGGI_PREFIX='"$(PREFIX)"'
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -DONGGI_VERSION='"$(VERSION)"' -DONGGI_COMMIT='"$(GIT_COMMIT)"'
 CFLAGS_ALL = -std=gnu17 $(OPT) $(FORTIFY) $(WARNINGS) $(HARDEN) $(SECTIONS) $(SANITIZE) $(CFLAGS)
 LDFLAGS_ALL = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 

@@ -196,18 +196,18 @@ static int program_folder(char *ret, size_t size)
 
 /*
  * Kernel and initramfs belong together: the distribution's kernel needs the modules of its own
- * initramfs. The first folder with both wins.
+ * initramfs. The first folder with both wins: a checkout's build folder, then what "make install" puts
+ * beside the program's own bin/, whatever the prefix.
  */
 static const struct {
-	bool installed; /* below the prefix, else beside the program */
-	const char *kernel, *initrd;
+	const char *kernel, *initrd; /* from the folder of the program */
 } guests[] = {
-	{ false, "guest/vmlinux", "guest/initramfs.cpio" },
-	{ true, "vmlinux", "initramfs.cpio" },
-	{ false, "guest/distro/vmlinux", "guest/distro/initramfs.cpio" },
-	{ false, "guest/distro/vmlinuz", "guest/distro/initramfs.cpio" },
-	{ true, "distro/vmlinux", "distro/initramfs.cpio" },
-	{ true, "distro/vmlinuz", "distro/initramfs.cpio" },
+	{ "guest/vmlinux", "guest/initramfs.cpio" },
+	{ "../lib/onggi/vmlinux", "../lib/onggi/initramfs.cpio" },
+	{ "guest/distro/vmlinux", "guest/distro/initramfs.cpio" },
+	{ "guest/distro/vmlinuz", "guest/distro/initramfs.cpio" },
+	{ "../lib/onggi/distro/vmlinux", "../lib/onggi/distro/initramfs.cpio" },
+	{ "../lib/onggi/distro/vmlinuz", "../lib/onggi/distro/initramfs.cpio" },
 };
 
 static int find_guest(struct config *config, struct err *err)
@@ -220,10 +220,8 @@ static int find_guest(struct config *config, struct err *err)
 	if (program_folder(here, sizeof(here)) < 0)
 		here[0] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(guests) && !found; i++) {
-		const char *folder = guests[i].installed ? ONGGI_PREFIX "/lib/onggi" : here;
-
-		snprintf(kernel, sizeof(kernel), "%s/%s", folder, guests[i].kernel);
-		snprintf(initrd, sizeof(initrd), "%s/%s", folder, guests[i].initrd);
+		snprintf(kernel, sizeof(kernel), "%s/%s", here, guests[i].kernel);
+		snprintf(initrd, sizeof(initrd), "%s/%s", here, guests[i].initrd);
 		if (i == 0) {
 			memcpy(first_kernel, kernel, sizeof(kernel));
 			memcpy(first_initrd, initrd, sizeof(initrd));
