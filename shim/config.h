@@ -24,7 +24,7 @@ struct config {
 	char *accel;              /* "accel": "kvm" (default), "auto", "tcg" */
 	char *driver;             /* "driver": "qemu" */
 	char *vmm;                /* "vmm": program of the driver; default /usr/bin/qemu-system-x86_64 */
-	char *kernel, *initrd;    /* "kernel", "initrd": default beside the program in a checkout, else under the prefix */
+	char *kernel, *initrd;    /* "kernel", "initrd": default beside the program in a checkout, else in ../lib/onggi */
 	char *file_server;        /* "file_server": NULL: the usual places */
 	uint32_t memory_mib;      /* "memory_mib": guest memory beside the container's own limit, default 256, 64 to 1 TiB */
 	uint32_t vcpus;           /* "vcpus": default 1, 1 to 64 */
