@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/path.h"
 #include "hypervisor/accel.h"
 #include "shim/monitor.h"
@@ -227,7 +228,10 @@ static int choose_accelerator(struct sandbox *s, struct err *err)
 			       s->options.config->accel);
 	if (asprintf(&cache, "%s/cache", s->root) < 0)
 		return cache = NULL, -ENOMEM;
-	return accel_choose(policy, cache, &s->accel, err);
+	r = accel_choose(policy, cache, &s->accel, err);
+	if (r == 0 && policy == ACCEL_POLICY_AUTO && s->accel == VM_ACCEL_TCG)
+		log_warning("KVM does not work here: the VM is emulated, which is no security boundary");
+	return r;
 }
 
 static int open_folders(struct sandbox *s, struct err *err)

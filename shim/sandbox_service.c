@@ -90,6 +90,8 @@ static void info(struct ttrpc_call *call, const void *message, void *userdata)
 	response.guest_memory_total_bytes = s->guest_memory_total;
 	response.guest_memory_available_bytes = s->guest_memory_available;
 	response.accelerator = (char *)(uintptr_t)vm_accel_name(s->accel);
+	if (s->last_loss)
+		response.lost_reason = s->last_loss;
 	ttrpc_call_reply(call, &response.base);
 }
 

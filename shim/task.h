@@ -52,7 +52,8 @@ struct task_config {
 /*
  * Create: check the bundle, attach its mounts, and have the agent set it up, once the guest is
  *         there.
- * done: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, …: nothing
+ * done: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, ABORTED (the
+ *       sandbox is ending), …: nothing
  * is left then.
  */
 void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done,

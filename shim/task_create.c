@@ -374,7 +374,7 @@ static const char *refuse(struct sandbox *s, const struct task_config *config, e
 	*ret = TTRPC_RESOURCE_EXHAUSTED;
 	if (s->n_containers >= SANDBOX_CONTAINERS_MAX)
 		return "the sandbox holds no more containers";
-	*ret = TTRPC_UNAVAILABLE;
+	*ret = TTRPC_ABORTED;
 	return s->finished ? "the sandbox is ending" : NULL;
 }
 

@@ -326,6 +326,27 @@ int client_wait_async(struct client *c, struct client_process p,
 	return 0;
 }
 
+/* ---- the sandbox ---- */
+
+int client_lost_reason(struct client *c, char **ret, struct err *err)
+{
+	Onggi__Sandbox__V1__Empty req = ONGGI__SANDBOX__V1__EMPTY__INIT;
+	Onggi__Sandbox__V1__InfoResponse *response = NULL;
+	int r;
+
+	r = ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Info", &req.base,
+				   &onggi__sandbox__v1__info_response__descriptor,
+				   CLIENT_TIMEOUT_MS, &response, err);
+	if (r < 0)
+		return r;
+	if (!response->lost_reason[0])
+		r = -ENODATA;
+	else if (!(*ret = strdup(response->lost_reason)))
+		r = -ENOMEM;
+	protobuf_c_message_free_unpacked(&response->base, NULL);
+	return r;
+}
+
 /* ---- processes ---- */
 
 static int copy_processes(const Onggi__Sandbox__V1__ProcessesResponse *response,

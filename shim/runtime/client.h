@@ -84,6 +84,9 @@ int client_wait_async(struct client *c, struct client_process p,
 		      void (*done)(int error, uint32_t status, void *userdata), void *userdata,
 		      struct err *err);
 
+/* Why the monitor's VM was given up, freed by the caller; -ENODATA: it was not. */
+int client_lost_reason(struct client *c, char **ret, struct err *err);
+
 /* One process as the guest numbers it. */
 struct client_guest_process {
 	uint32_t pid;

@@ -24,7 +24,7 @@ static int create(const struct runtime *rt, const struct launch_options *o, cons
 	r = launch_prepare(rt, o, id, true, &l, err);
 	if (r < 0)
 		return r;
-	r = proxy_fork(&l->proxy, &pid, err);
+	r = launch_fork(l, &pid, err);
 	if (r == 0 && l->create_hooks)
 		r = container_create_hooks(rt, id, -EBADF, err);
 	if (r == 0)

@@ -167,7 +167,7 @@ static int run_foreground(const struct proxy_config *config, const char *pid_fil
 		r = pidfile_write(pid_file, getpid(), err);
 	if (r < 0)
 		return r;
-	code = proxy_wait(p);
+	code = proxy_wait(p, err);
 	proxy_delete(p, NULL);
 	return code;
 }

@@ -38,7 +38,7 @@ static int run_detached(const struct runtime *rt, struct launch *l, const struct
 	pid_t pid;
 	int r;
 
-	r = proxy_fork(&l->proxy, &pid, err);
+	r = launch_fork(l, &pid, err);
 	if (r == 0 && l->create_hooks)
 		r = container_create_hooks(rt, l->id, -EBADF, err);
 	if (r == 0)
@@ -54,7 +54,7 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 	_cleanup_close_ int netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	int r, code;
 
-	r = proxy_open(&l->proxy, &p, err);
+	r = launch_open(l, &p, err);
 	if (r < 0)
 		return r;
 	if (l->create_hooks)
@@ -67,7 +67,7 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 		container_poststart_hooks(rt, l->id, netns_fd);
 	if (r < 0)
 		return r;
-	code = proxy_wait(p);
+	code = proxy_wait(p, err);
 	/* Before the removal, which would wait for who is attached. */
 	proxy_close(TAKE_PTR(p));
 	if (!v->keep)

@@ -48,7 +48,8 @@ struct command {
 	/*
 	 * @values  the option values, of values_size bytes
 	 * @args    positional arguments, NULL-terminated
-	 * Returns the exit code, 0 to 255, or a negative errno with the reason in @err.
+	 * Returns the exit code, 0 to 255, or a negative errno with the reason in @err. With an
+	 * exit code a text in @err is said too.
 	 */
 	int (*run)(const struct runtime *rt, const void *values, char **args, struct err *err);
 };

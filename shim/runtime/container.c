@@ -237,6 +237,15 @@ void container_settle_sandbox(const char *state_root, int rootfd, const char *sa
 		settle(state_root, rootfd, record, id);
 }
 
+void container_bury_sandbox(const char *state_root, int rootfd, const char *sandbox)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+
+	if (sandbox_record_load(rootfd, sandbox, &record, NULL) == 0)
+		wait_gone(&record->monitor, CONTAINER_STOP_TIMEOUT_MS);
+	sandbox_clean_up(state_root, sandbox, NULL);
+}
+
 int container_delete(struct container *c, struct err *err)
 {
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *sandbox = NULL;

@@ -47,6 +47,9 @@ int container_refresh(struct container *c, struct err *err);
  */
 #define CONTAINER_STOP_TIMEOUT_MS 10000
 
+/* Wait for the end of a monitor that does not answer any more, as above, and clean up after it. */
+void container_bury_sandbox(const char *state_root, int rootfd, const char *sandbox);
+
 /*
  * A container of the sandbox is gone, or never came to be: unless others are on disk, wait (as
  * above) for the monitor's end. Then, or if it died, remove what is left of the sandbox.

@@ -232,6 +232,8 @@ static int dispatch(struct runtime *rt, char **argv, int log_fd, struct err *err
 		report(rt, log_fd, err->text[0] ? err->text : strerror(-r));
 		return c->failure_code;
 	}
+	if (err->code < 0)
+		report(rt, log_fd, err->text);
 	return r;
 }
 

@@ -7,8 +7,12 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/oci.h"
+#include "hypervisor/accel.h"
 #include "shim/runtime/container.h"
 #include "shim/runtime/hooks.h"
+
+/* How often a sandbox is looked for that ends in the moment it is found. */
+#define JOIN_ATTEMPTS 4
 
 int launch_check_console(bool terminal, bool detached, const char *console_socket, struct err *err)
 {
@@ -37,7 +41,7 @@ static int check_options(const struct launch_options *options, struct err *err)
 	return 0;
 }
 
-static int load_spec(struct launch *l, const char *bundle, struct oci_spec **ret, struct err *err)
+static int load_spec(struct launch *l, const char *bundle, struct err *err)
 {
 	_cleanup_free_ char *path = NULL, *text = NULL;
 	size_t len;
@@ -54,56 +58,102 @@ static int load_spec(struct launch *l, const char *bundle, struct oci_spec **ret
 			       l->bundle);
 	if (r < 0)
 		return err_set_errno(err, r, "read '%s'", path);
-	r = oci_spec_parse(text, len, ret, err);
+	r = oci_spec_parse(text, len, &l->spec, err);
 	if (r < 0)
 		return err_prefix(err, "%s", path), r;
-	if (!(*ret)->has_process)
+	if (!l->spec->has_process)
 		return err_set(err, -EINVAL, "%s: process property must not be empty", path);
-	l->create_hooks = (*ret)->n_hooks[OCI_HOOK_PRESTART] +
-				  (*ret)->n_hooks[OCI_HOOK_CREATE_RUNTIME] >
-			  0;
-	return hooks_check(*ret, err);
+	l->create_hooks = l->spec->n_hooks[OCI_HOOK_PRESTART] > 0 ||
+			  l->spec->n_hooks[OCI_HOOK_CREATE_RUNTIME] > 0;
+	return hooks_check(l->spec, err);
 }
 
-static int fill_proxy(struct launch *l, const struct launch_options *options,
-		      const struct oci_spec *spec, bool detached, uint32_t boot_timeout_ms,
-		      struct err *err)
+static void fill_proxy(struct launch *l, const struct launch_options *options, bool detached)
 {
-	if (container_io_dir(l->state_root, l->id, &l->io_dir) < 0)
-		return err_set_errno(err, -ENOMEM, "container");
+	const struct oci_process *process = &l->spec->process;
+
 	l->proxy = (struct proxy_config){
 		.socket = l->join.socket,
 		.id = l->id,
 		.io_dir = l->io_dir,
 		.bundle = l->bundle,
-		.create_timeout_ms = (uint64_t)boot_timeout_ms + CLIENT_CREATE_MARGIN_MS,
-		.terminal = spec->process.terminal,
+		.create_timeout_ms = (uint64_t)l->config->boot_timeout_ms + CLIENT_CREATE_MARGIN_MS,
+		.terminal = process->terminal,
 		.foreground = !detached,
 		.console_socket = options->console_socket,
-		.size = { .columns = spec->process.console_columns,
-			  .rows = spec->process.console_rows },
+		.size = { .columns = process->console_columns, .rows = process->console_rows },
 		.netns_fd = l->join.netns_fd,
 	};
-	return 0;
 }
 
 static int find_sandbox(struct launch *l, const struct runtime *rt,
-			const struct launch_options *options, const struct oci_spec *spec,
-			bool detached, struct err *err)
+			const struct launch_options *options, bool detached, struct err *err)
 {
-	_cleanup_(config_free_p) struct config *config = NULL;
 	int r;
 
-	r = config_load(rt->config_path, &config, err);
+	if (container_io_dir(l->state_root, l->id, &l->io_dir) < 0)
+		return err_set_errno(err, -ENOMEM, "container");
+	r = config_load(rt->config_path, &l->config, err);
 	if (r == 0)
-		r = config_check_guest(config, err);
+		r = config_check_guest(l->config, err);
 	if (r < 0)
 		return r;
-	config->debug |= rt->debug;
-	r = sandbox_find_or_launch(l->state_root, l->id, spec, config, &l->join, err);
-	if (r < 0)
-		return r;
-	return fill_proxy(l, options, spec, detached, config->boot_timeout_ms, err);
+	l->config->debug |= rt->debug;
+	r = sandbox_find_or_launch(l->state_root, l->id, l->spec, l->config, &l->join, err);
+	if (r == 0)
+		fill_proxy(l, options, detached);
+	return r;
+}
+
+/* Whether it makes sense to try again after @r; then it is prepared. */
+static bool rejoin(struct launch *l, int attempt, int r, struct err *err)
+{
+	if (r != PROXY_MONITOR_ENDED || l->join.created || attempt >= JOIN_ATTEMPTS)
+		return false;
+	container_bury_sandbox(l->state_root, l->rootfd, l->join.id);
+	sandbox_join_finish(&l->join);
+	if (sandbox_find_or_launch(l->state_root, l->id, l->spec, l->config, &l->join, err) < 0)
+		return false;
+	l->proxy.socket = l->join.socket;
+	l->proxy.netns_fd = l->join.netns_fd;
+	*err = (struct err)ERR_INIT;
+	return true;
+}
+
+int launch_open(struct launch *l, struct proxy **ret, struct err *err)
+{
+	int r, attempt = 1;
+
+	do
+		r = proxy_open(&l->proxy, ret, err);
+	while (r < 0 && rejoin(l, attempt++, r, err));
+	return r;
+}
+
+int launch_fork(struct launch *l, pid_t *ret_pid, struct err *err)
+{
+	int r, attempt = 1;
+
+	do
+		r = proxy_fork(&l->proxy, ret_pid, err);
+	while (r < 0 && rejoin(l, attempt++, r, err));
+	return r;
+}
+
+void launch_warn_of_emulation(const struct launch *l)
+{
+	_cleanup_free_ char *cache = NULL;
+	enum vm_accel accel;
+
+	if (!l->may_emulate || !isatty(STDERR_FILENO))
+		return;
+	if (asprintf(&cache, "%s/cache", l->state_root) < 0) {
+		cache = NULL;
+		return;
+	}
+	if (accel_choose(ACCEL_POLICY_AUTO, cache, &accel, NULL) == 0 && accel == VM_ACCEL_TCG)
+		log_warning("KVM does not work here: this VM is emulated, which is slow and no security boundary "
+			    "('accel' is 'auto' in the configuration)");
 }
 
 static struct launch *launch_new(const char *state_root, const char *id)
@@ -125,7 +175,6 @@ static struct launch *launch_new(const char *state_root, const char *id)
 int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id,
 		   bool detached, struct launch **ret, struct err *err)
 {
-	_cleanup_(oci_spec_free_p) struct oci_spec *spec = NULL;
 	_cleanup_(launch_finish_p) struct launch *l = launch_new(rt->state_root, id);
 	int r;
 
@@ -135,17 +184,17 @@ int launch_prepare(const struct runtime *rt, const struct launch_options *option
 	if (r == 0)
 		r = check_options(options, err);
 	if (r == 0)
-		r = load_spec(l, options->bundle, &spec, err);
+		r = load_spec(l, options->bundle, err);
 	if (r == 0)
-		r = launch_check_console(spec->process.terminal, detached, options->console_socket,
-					 err);
+		r = launch_check_console(l->spec->process.terminal, detached,
+					 options->console_socket, err);
 	if (r == 0)
 		r = state_open_root(rt->state_root, &l->rootfd, err);
 	if (r == 0)
 		r = container_reserve(rt->state_root, l->rootfd, id, &l->folder_fd, err);
 	if (r < 0)
 		return r;
-	r = find_sandbox(l, rt, options, spec, detached, err);
+	r = find_sandbox(l, rt, options, detached, err);
 	if (r < 0) {
 		launch_undo(rt, l);
 		return r;
@@ -177,6 +226,8 @@ void launch_finish(struct launch *l)
 	if (!l)
 		return;
 	sandbox_join_finish(&l->join);
+	oci_spec_free(l->spec);
+	config_free(l->config);
 	if (l->rootfd >= 0)
 		close(l->rootfd);
 	if (l->folder_fd >= 0)

@@ -2,7 +2,7 @@
 /*
  * launch.h - what create and run have in common: from a bundle to everything that a proxy needs
  *
- * Order:    launch_prepare -> proxy_open or proxy_fork with launch.proxy -> launch_finish;
+ * Order:    launch_prepare -> launch_open or launch_fork -> launch_finish;
  *           launch_undo before that when the container did not come to be.
  */
 #ifndef ONGGI_SHIM_RUNTIME_LAUNCH_H
@@ -13,6 +13,8 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/oci.h"
+#include "shim/config.h"
 #include "shim/monitor.h"
 #include "shim/runtime/command.h"
 #include "shim/runtime/proxy.h"
@@ -45,8 +47,11 @@ struct launch_options {
 struct launch {
 	char *state_root, *id, *bundle, *io_dir;
 	int rootfd, folder_fd;
+	struct oci_spec *spec;
+	struct config *config;
 	struct sandbox_join join;
 	bool create_hooks;         /* config.json names prestart or createRuntime hooks */
+	bool may_emulate;          /* "accel" is "auto", and a VM was launched */
 	struct proxy_config proxy; /* borrows from the rest */
 };
 
@@ -60,10 +65,22 @@ struct launch {
 int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id,
 		   bool detached, struct launch **ret, struct err *err);
 /*
+ * proxy_open and proxy_fork. A sandbox that was joined may be about to end, because its last
+ * container was deleted in the same moment: then another one is looked for.
+ */
+int launch_open(struct launch *l, struct proxy **ret, struct err *err);
+int launch_fork(struct launch *l, pid_t *ret_pid, struct err *err);
+
+/*
  * Something has failed: delete the container if it exists, have a sandbox that was launched for it
  * end, give the id back. Then launch_finish.
  */
 void launch_undo(const struct runtime *rt, struct launch *l);
+/*
+ * Say on a terminal that the VM that was launched is emulated, because the configuration lets it be: that is
+ * no security boundary. Silent elsewhere: engines take what stands on stderr for the container's words.
+ */
+void launch_warn_of_emulation(const struct launch *l);
 /* Delete a container that was created. Returns whether there was one. */
 bool launch_delete(const struct runtime *rt, const struct launch *l);
 /* Release memory and descriptors. NULL allowed. */

@@ -35,6 +35,7 @@ struct proxy {
 	struct console_raw raw;
 	bool attached, connection_lost, ended, outputs_ended;
 	uint32_t status;
+	int wait_error; /* of the call that waits for the end */
 	int interrupted; /* signal that came before there was a process; 0: none */
 };
 
@@ -263,6 +264,7 @@ static void on_ended(int error, uint32_t status, void *userdata)
 	struct proxy *p = userdata;
 
 	p->ended = true;
+	p->wait_error = error;
 	p->status = error == 0 ? status : PROXY_EXIT_LOST;
 	/* The monitor knows no such process any more: nothing will close its FIFOs. */
 	if (error != 0 && p->relay)
@@ -324,6 +326,8 @@ static int open_steps(struct proxy *p, struct err *err)
 	int r;
 
 	r = client_connect(c->socket, on_gone, p, &p->client, err);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		p->connection_lost = true;
 	if (r < 0)
 		return r;
 	r = watch_signals(p, err);
@@ -368,17 +372,25 @@ static int open_proxy(const struct proxy_config *config, int parent_fd, struct p
 		      struct err *err)
 {
 	_cleanup_(proxy_close_p) struct proxy *p = proxy_new(config, parent_fd);
+	_cleanup_close_ int own_netns = -EBADF;
 	int r;
 
 	if (!p)
 		return err_set_errno(err, -ENOMEM, "proxy");
-	if (config->netns_fd >= 0 && setns(config->netns_fd, CLONE_NEWNET) < 0)
+	own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (config->netns_fd >= 0 &&
+	    (own_netns < 0 || setns(config->netns_fd, CLONE_NEWNET) < 0))
 		return err_set_errno(err, -errno, "enter the network namespace");
 	r = open_steps(p, err);
 	loop_source_destroy(TAKE_PTR(p->parent));
 	if (r < 0) {
 		console_raw_leave(&p->raw);
 		abandon(p);
+		if (config->netns_fd >= 0 && setns(own_netns, CLONE_NEWNET) < 0)
+			return err_set_errno(err, -errno, "leave the network namespace");
+		/* ABORTED is a monitor's word for being about to end. */
+		if ((p->connection_lost || r == -ECONNABORTED) && !p->interrupted)
+			r = PROXY_MONITOR_ENDED;
 		return r;
 	}
 	/* For an exec the monitor opens FIFOs at the start. */
@@ -412,13 +424,29 @@ int proxy_start(struct proxy *p, struct err *err)
 	return 0;
 }
 
-int proxy_wait(struct proxy *p)
+/* What a person would want to know beside an exit code of 137. */
+static void explain_loss(struct proxy *p, struct err *err)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	if (!p->ended || p->wait_error < 0)
+		err_set(err, -EPIPE, "the sandbox monitor of container '%s' has ended",
+			p->config->id);
+	else if (p->status == PROXY_EXIT_LOST && !p->connection_lost &&
+		 client_lost_reason(p->client, &reason, NULL) == 0)
+		err_set(err, -EPIPE, "the virtual machine of container '%s' was lost: %s",
+			p->config->id, reason);
+}
+
+int proxy_wait(struct proxy *p, struct err *err)
 {
 	while (!(p->outputs_ended && (p->ended || p->connection_lost))) {
 		if (loop_run_once(client_loop(p->client)) < 0)
 			break;
 	}
 	console_raw_leave(&p->raw);
+	if (err)
+		explain_loss(p, err);
 	return p->ended ? (int)(p->status & 0xff) : PROXY_EXIT_LOST;
 }
 
@@ -502,7 +530,7 @@ static _Noreturn void child_main(const struct proxy_config *config, int report_f
 	}
 	/* The parser's leavings came along with the fork. */
 	malloc_trim(0);
-	code = proxy_wait(p);
+	code = proxy_wait(p, NULL);
 	if (config->exec_id)
 		proxy_delete(p, NULL);
 	proxy_close(p);

@@ -43,6 +43,9 @@ struct proxy_config {
 	int netns_fd;               /* network namespace to enter; -EBADF: stay. Borrowed */
 };
 
+/* From proxy_open and proxy_fork: the monitor ended before it could answer. */
+#define PROXY_MONITOR_ENDED (-ESTALE)
+
 /*
  * A signal that would end a process (SIGINT, SIGTERM, …), or the end of the command that forked the
  * proxy, ends it too until its process has been created.
@@ -53,16 +56,17 @@ struct proxy;
 /*
  * Enter the network namespace, make the FIFOs, have the monitor create (or register) the process,
  * attach to it.
- * Returns 0 or a negative errno with the reason; what was made here is undone then.
+ * Returns 0 or a negative errno with the reason (PROXY_MONITOR_ENDED among them); what was made
+ * here is undone then.
  */
 int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err *err);
 /* Start the process: always for an exec, for a container only by "run". */
 int proxy_start(struct proxy *p, struct err *err);
 /*
  * Move bytes and pass signals until the process has ended and its output was delivered. Returns the
- * exit code, 0 to 255.
+ * exit code, 0 to 255. @err (may be NULL) is set when monitor or virtual machine were lost.
  */
-int proxy_wait(struct proxy *p);
+int proxy_wait(struct proxy *p, struct err *err);
 /* Have the monitor forget the process (an exec that ended, a container that "run" created). */
 int proxy_delete(struct proxy *p, struct err *err);
 /* Give the terminal its mode back, close everything. */
