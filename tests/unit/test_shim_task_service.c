@@ -517,6 +517,59 @@ static void container_dies_with_its_proxy(void **state)
 	assert_int_equal(world_wait(w, "c1", ""), 137);
 }
 
+static void drop_answer(enum ttrpc_code code, const char *message, const void *response,
+			void *userdata)
+{
+	*(enum ttrpc_code *)userdata = code;
+}
+
+static void creation_ends_with_the_proxy_that_asked_for_it(void **state)
+{
+	Containerd__Task__V2__CreateTaskRequest r = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	enum ttrpc_code code = TTRPC_OK;
+	struct world *w = *state;
+	struct ttrpc_client *proxy = world_connect(w);
+	char bundle[160];
+
+	world_bundle(w, "c1", "sleep 100", "");
+	fake.hold_create = true;
+	snprintf(bundle, sizeof(bundle), "%s/c1", w->dir);
+	r.id = (char *)"c1";
+	r.bundle = bundle;
+	assert_int_equal(ttrpc_client_call(proxy, "containerd.task.v2.Task", "Create", &r.base,
+					   &containerd__task__v2__create_task_response__descriptor,
+					   0, drop_answer, &code),
+			 0);
+	/* It need not exist yet. */
+	assert_int_equal(attach(w, proxy, "c1", ""), 0);
+	assert_int_equal(world_recorded_status(w, "c1", NULL), CONTAINER_CREATING);
+	ttrpc_client_destroy(proxy);
+	assert_int_equal(code, TTRPC_CANCELED);
+	WORLD_UNTIL(w, w->empty);
+	assert_int_equal(world_recorded_status(w, "c1", NULL), -ENOENT);
+}
+
+static void why_a_vm_was_lost_is_told_who_asks(void **state)
+{
+	Onggi__Sandbox__V1__Empty empty = ONGGI__SANDBOX__V1__EMPTY__INIT;
+	Onggi__Sandbox__V1__InfoResponse *info = NULL;
+	struct world *w = *state;
+
+	world_bundle(w, "c1", "sleep 100", "");
+	assert_int_equal(world_create(w, "c1"), 0);
+	assert_int_equal(world_start(w, "c1", ""), 0);
+	kill(fake.vm->pid, SIGKILL);
+	assert_int_equal(world_wait(w, "c1", ""), 137);
+	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
+						"Info", &empty.base,
+						&onggi__sandbox__v1__info_response__descriptor,
+						5000, &info, &w->err),
+			 0);
+	assert_non_null(strstr(info->lost_reason, "the VMM has ended (signal 9)"));
+	assert_non_null(strstr(info->lost_reason, "fake last words"));
+	protobuf_c_message_free_unpacked(&info->base, NULL);
+}
+
 static void exec_whose_proxy_is_gone_is_killed_and_forgotten(void **state)
 {
 	struct world *w = *state;
@@ -611,6 +664,8 @@ int main(void)
 		WORLD_CLAIM(shutdown_ends_a_sandbox_that_never_held_anything),
 		WORLD_CLAIM(shutdown_is_ignored_while_a_container_is_there),
 		WORLD_CLAIM(container_dies_with_its_proxy),
+		WORLD_CLAIM(creation_ends_with_the_proxy_that_asked_for_it),
+		WORLD_CLAIM(why_a_vm_was_lost_is_told_who_asks),
 		WORLD_CLAIM(exec_whose_proxy_is_gone_is_killed_and_forgotten),
 		WORLD_CLAIM(proxy_that_leaves_after_the_end_changes_nothing),
 		WORLD_CLAIM(texts_of_the_guest_are_shown_without_control_characters),
