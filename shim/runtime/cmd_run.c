@@ -57,6 +57,7 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 	r = launch_open(l, &p, err);
 	if (r < 0)
 		return r;
+	launch_warn_of_emulation(l);
 	if (l->create_hooks)
 		r = container_create_hooks(rt, l->id, netns_fd, err);
 	if (r == 0)

@@ -145,15 +145,15 @@ void launch_warn_of_emulation(const struct launch *l)
 	_cleanup_free_ char *cache = NULL;
 	enum vm_accel accel;
 
-	if (!l->may_emulate || !isatty(STDERR_FILENO))
+	if (!l->join.created || strcmp(l->config->accel, "auto") != 0 || !isatty(STDERR_FILENO))
 		return;
 	if (asprintf(&cache, "%s/cache", l->state_root) < 0) {
 		cache = NULL;
 		return;
 	}
 	if (accel_choose(ACCEL_POLICY_AUTO, cache, &accel, NULL) == 0 && accel == VM_ACCEL_TCG)
-		log_warning("KVM does not work here: this VM is emulated, which is slow and no security boundary "
-			    "('accel' is 'auto' in the configuration)");
+		log_warning("KVM does not work here: this VM is emulated, which is slow and no security "
+			    "boundary ('accel' is 'auto' in the configuration)");
 }
 
 static struct launch *launch_new(const char *state_root, const char *id)

@@ -51,7 +51,6 @@ struct launch {
 	struct config *config;
 	struct sandbox_join join;
 	bool create_hooks;         /* config.json names prestart or createRuntime hooks */
-	bool may_emulate;          /* "accel" is "auto", and a VM was launched */
 	struct proxy_config proxy; /* borrows from the rest */
 };
 

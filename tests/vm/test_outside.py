@@ -423,6 +423,23 @@ def interrupted_run(box):
     check_equal(box.containers(), [], "containers afterwards")
 
 
+@claim("emulation that the configuration lets happen is said aloud on a terminal, and only there")
+def emulation_warning(box):
+    quiet = box.run_ok(["true"])
+    check_equal(quiet.errors, "", "stderr that is no terminal")
+    info = pty.openpty()
+    terminal = Terminal(info[0])
+    process = box.popen("run", "-b", box.bundle(["true"]), "c2", stdin=subprocess.DEVNULL, stdout=info[1], stderr=info[1])
+    check_equal(process.wait(timeout=60), 0, "exit code")
+    os.close(info[1])
+    text = terminal.rest()
+    terminal.close()
+    verdict = os.path.join(box.root, "cache", "kvm.json")
+    with open(verdict) as f:
+        works = json.load(f)["works"]
+    check_equal("no security boundary" in text, not works, f"a warning on the terminal ({text!r})")
+
+
 @claim("the distribution's kernel boots too")
 def distribution_kernel(box):
     from harness import BUILD
