@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "common/fd.h"
@@ -131,6 +132,8 @@ int console_create(struct loop *loop, int fd, int dirfd, const char *name, size_
 	c->head_bytes = max_bytes / 4;
 	c->file_fd = openat(dirfd, name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (c->file_fd < 0)
+		return -errno;
+	if (fchmod(c->file_fd, 0600) < 0) /* it may have been there, with another mode */
 		return -errno;
 	r = fd_set_nonblock(fd, true);
 	if (r < 0)
