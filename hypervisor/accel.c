@@ -137,7 +137,7 @@ static int read_boot_id(char *buf, size_t size)
 	text[strcspn(text, "\n")] = '\0';
 	if (strlen(text) >= size)
 		return -EOVERFLOW;
-	strcpy(buf, text);
+	memcpy(buf, text, strlen(text) + 1);
 	return 0;
 }
 

@@ -30,7 +30,7 @@ const char *vm_accel_name(enum vm_accel accel);
 struct vm_config {
 	const char *name;       /* for messages and the process title, [A-Za-z0-9_.+-] */
 	const char *vmm_path;   /* e.g. /usr/bin/qemu-system-x86_64 */
-	const char *kernel, *initrd;
+	const char *kernel, *initrd; /* absolute paths, like vmm_path */
 	const char *extra_cmdline; /* appended to the kernel command line; may be NULL */
 	enum vm_accel accel;
 	unsigned int vcpus;     /* 1 to 64 */

@@ -38,10 +38,13 @@
 #define NOFILE_MAX 1024
 #define MEMLOCK_BYTES_MAX (64u << 10)
 #define REASON_BYTES 512
+/* From the end of its QMP connection to the end of the process, ms: it ends by itself, or is made to. */
+#define END_MS 5000
 
 struct qemu_vm {
 	struct vm vm;
-	struct loop_source *child;
+	struct loop *loop;
+	struct loop_source *child, *end_timer;
 	pid_t pid; /* -1 once reaped */
 	struct qmp *qmp;
 	struct qemu_devices *devices;
@@ -64,6 +67,7 @@ static void qemu_free(struct qemu_vm *q)
 	qmp_destroy(TAKE_PTR(q->qmp));
 	qemu_devices_destroy(q->devices);
 	loop_source_destroy(q->child);
+	loop_source_destroy(q->end_timer);
 	if (q->pid > 0) {
 		kill(q->pid, SIGKILL);
 		while (waitpid(q->pid, NULL, 0) < 0 && errno == EINTR)
@@ -133,6 +137,7 @@ static void on_child(pid_t pid, int status, void *userdata)
 	enter(q);
 	q->pid = -1;
 	loop_source_destroy(TAKE_PTR(q->child));
+	loop_source_destroy(TAKE_PTR(q->end_timer));
 	console_drain(q->console);
 	console_drain(q->words);
 	build_reason(q, reason, sizeof(reason));
@@ -160,14 +165,25 @@ static void on_event(const char *event, const struct json *data, void *userdata)
 	leave(q);
 }
 
-/* Without QMP the VM cannot be managed, and a peer that broke the protocol is not to be trusted: it ends. */
+static void on_end_timer(void *userdata)
+{
+	struct qemu_vm *q = userdata;
+
+	qemu_kill(&q->vm);
+}
+
+/*
+ * Without QMP the VM cannot be managed, and a peer that broke the protocol is not to be trusted: it ends. The
+ * connection of a QEMU that is about to exit closes first; it may finish, so that its exit status is its own.
+ */
 static void on_lost(int code, const char *message, void *userdata)
 {
 	struct qemu_vm *q = userdata;
 
 	if (code != -EPIPE || !*q->reason)
 		snprintf(q->reason, sizeof(q->reason), "%s", message);
-	qemu_kill(&q->vm);
+	if (code != -EPIPE || loop_add_timer(q->loop, END_MS, on_end_timer, q, &q->end_timer) < 0)
+		qemu_kill(&q->vm);
 }
 
 static int qemu_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
@@ -224,9 +240,14 @@ static int check_files(const struct vm_config *config, struct err *err)
 		{ "guest initramfs", config->initrd, R_OK },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		if (files[i].path && access(files[i].path, files[i].mode) < 0)
-			return err_set_errno(err, -errno, "%s '%s'", files[i].what, files[i].path);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		const char *path = files[i].path ? files[i].path : "";
+
+		if (path[0] != '/') /* QEMU runs in another folder */
+			return err_set(err, -EINVAL, "%s '%s': not an absolute path", files[i].what, path);
+		if (access(path, files[i].mode) < 0)
+			return err_set_errno(err, -errno, "%s '%s'", files[i].what, path);
+	}
 	return 0;
 }
 
@@ -303,6 +324,7 @@ static int qemu_create(struct loop *loop, const struct vm_config *config, const 
 	if (!q)
 		return err_set_errno(err, -ENOMEM, "virtual machine");
 	q->vm.driver = &qemu_driver;
+	q->loop = loop;
 	q->agent_fd = -EBADF;
 	q->pid = -1;
 	q->events = *events;
