@@ -190,7 +190,7 @@ lint: deps ## include rules, lengths, headers, static analysis
 		--suppress=comparePointers --suppress=arrayIndexThenCheck --suppress='*:$(BUILD)/*' -D_GNU_SOURCE -I. common agent hypervisor shim
 
 check-asan: deps ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
-	@$(MAKE) --no-print-directory all guest guest-kernel
+	@$(MAKE) --no-print-directory all guest guest-kernel guest-distro images $(BUILD)/tests/probe
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPT="-O1 -g" FORTIFY= \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-tests fuzz-replay $(BUILD)/asan/onggi-runtime
 	@tests/run-all $(BUILD)/asan unit fuzz
