@@ -133,8 +133,12 @@ static char *numbered_lines(size_t n)
 	char *text = malloc(n * 14 + 1);
 
 	assert_non_null(text);
-	for (size_t i = 0; i < n; i++)
-		snprintf(text + 14 * i, 15, "line %08zu\n", i);
+	for (size_t i = 0; i < n; i++) {
+		char line[32];
+
+		assert_int_equal(snprintf(line, sizeof(line), "line %08zu\n", i), 14);
+		memcpy(text + 14 * i, line, 15);
+	}
 	return text;
 }
 
