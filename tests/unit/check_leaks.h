@@ -7,6 +7,12 @@
 #ifndef ONGGI_TESTS_CHECK_LEAKS_H
 #define ONGGI_TESTS_CHECK_LEAKS_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

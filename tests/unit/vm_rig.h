@@ -8,6 +8,12 @@
 #ifndef ONGGI_TESTS_VM_RIG_H
 #define ONGGI_TESTS_VM_RIG_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
