@@ -24,8 +24,11 @@
 enum vm_accel { VM_ACCEL_KVM, VM_ACCEL_TCG };
 const char *vm_accel_name(enum vm_accel accel);
 
-/* Slots behind PCIe root ports that devices can be hot-plugged into later. */
-#define VM_HOTPLUG_SLOTS 16
+/*
+ * Slots behind PCIe root ports that devices can be hot-plugged into later. Under TCG the first costs a cold boot
+ * some 50 ms, each further one 5.
+ */
+#define VM_HOTPLUG_SLOTS 8
 
 struct vm_config {
 	const char *name;       /* for messages and the process title, [A-Za-z0-9_.+-] */
