@@ -2,10 +2,11 @@
 /*
  * Theory of operation
  *
- * The child runs the guest (accel_probe.c) and writes its struct err into a pipe. The parent waits on a pidfd
- * with a time limit. A child that outlives it is killed; the step it was in is known from a page of shared
- * memory. Verdicts about code that ran or did not are kept for this boot of the host; a /dev/kvm that does not
- * open is looked at each time, for that is cheap and an administrator may just have changed it.
+ * The child runs the guest (accel_probe.c) and writes its struct err into a pipe. The parent waits
+ * on a pidfd with a time limit. A child that outlives it is killed; the step it was in is known
+ * from a page of shared memory. Verdicts about code that ran or did not are kept for this boot of
+ * the host; a /dev/kvm that does not open is looked at each time, for that is cheap and an
+ * administrator may just have changed it.
  */
 #include "hypervisor/accel.h"
 
@@ -31,7 +32,9 @@
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_MAX 64
 #define CACHE_BYTES_MAX 8192
-#define REMEDY "; to run guests by emulation, which is no security boundary, set '\"accel\": \"auto\"' in the configuration file"
+#define REMEDY                                                                                     \
+	"; to run guests by emulation, which is no security boundary, "                            \
+	"set '\"accel\": \"auto\"' in the configuration file"
 
 static const char *const policy_words[] = {
 	[ACCEL_POLICY_KVM] = "kvm",
@@ -50,7 +53,8 @@ int accel_policy_parse(const char *word, enum accel_policy *ret)
 	return -EINVAL;
 }
 
-static void __attribute__((noreturn)) probe_child(const char *kvm_path, pid_t parent, int out, uint32_t *progress)
+static void __attribute__((noreturn))
+probe_child(const char *kvm_path, pid_t parent, int out, uint32_t *progress)
 {
 	struct err err = ERR_INIT;
 
@@ -88,7 +92,8 @@ static int probe_wait(pid_t pid, uint32_t *progress, struct err *err)
 			       ACCEL_PROBE_LIMIT_MS);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(err, -EPROTO, "%s: the probe ended with wait status 0x%x",
-			       accel_step_name(__atomic_load_n(progress, __ATOMIC_RELAXED)), (unsigned int)status);
+			       accel_step_name(__atomic_load_n(progress, __ATOMIC_RELAXED)),
+			       (unsigned int)status);
 	return 0;
 }
 
@@ -104,7 +109,8 @@ int accel_probe_kvm(const char *kvm_path, struct err *err)
 		return err_set_errno(err, -errno, "pipe");
 	in = fds[0];
 	out = fds[1];
-	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
 	if (progress == MAP_FAILED)
 		return err_set_errno(err, -ENOMEM, "memory of the KVM probe");
 	pid = fork();
@@ -141,7 +147,10 @@ static int read_boot_id(char *buf, size_t size)
 	return 0;
 }
 
-/* Returns 1 and the verdict (*ret_code 0 or -ENOEXEC, text in @reason), or 0: nothing usable is cached. */
+/*
+ * Returns 1 and the verdict (*ret_code 0 or -ENOEXEC, text in @reason), or 0: nothing usable is
+ * cached.
+ */
 static int cache_load(const char *cache_dir, int *ret_code, struct err *reason)
 {
 	_cleanup_json_ struct json *root = NULL;
@@ -155,9 +164,11 @@ static int cache_load(const char *cache_dir, int *ret_code, struct err *reason)
 	dirfd = open(cache_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0 || io_read_file(dirfd, ACCEL_CACHE_FILE, CACHE_BYTES_MAX, &text, &len) < 0)
 		return 0;
-	if (json_parse(text, len, &root, NULL) < 0 || !json_is_object(root) || read_boot_id(now, sizeof(now)) < 0)
+	if (json_parse(text, len, &root, NULL) < 0 || !json_is_object(root) ||
+	    read_boot_id(now, sizeof(now)) < 0)
 		return 0;
-	if (json_member_string(root, "", "bootId", &boot_id, NULL) != 1 || strcmp(boot_id, now) != 0)
+	if (json_member_string(root, "", "bootId", &boot_id, NULL) != 1 ||
+	    strcmp(boot_id, now) != 0)
 		return 0;
 	if (json_member_bool(root, "", "works", &works, NULL) != 1 ||
 	    json_member_string(root, "", "reason", &why, NULL) < 0)
@@ -208,18 +219,22 @@ static int explain(int code, const struct err *reason, const char *remedy, struc
 		return err_set(err, -ENODEV, "this machine has no KVM: %s%s", reason->text, remedy);
 	case -EACCES:
 	case -EPERM:
-		return err_set(err, -ENODEV, "no permission to use KVM: %s%s", reason->text, remedy);
+		return err_set(err, -ENODEV, "no permission to use KVM: %s%s", reason->text,
+			       remedy);
 	case -ENOEXEC:
 	case -ETIMEDOUT:
-		return err_set(err, -ENODEV,
-			       "KVM does not work here: '%s' opens, but it cannot run an ordinary kernel: %s%s",
-			       KVM_PATH, reason->text, remedy);
+		return err_set(
+			err, -ENODEV,
+			"KVM does not work here: '%s' opens, but it cannot run an ordinary "
+			       "kernel: %s%s",
+			KVM_PATH, reason->text, remedy);
 	default:
 		return err_set(err, -ENODEV, "KVM does not work here: %s%s", reason->text, remedy);
 	}
 }
 
-int accel_choose(enum accel_policy policy, const char *cache_dir, enum vm_accel *ret, struct err *err)
+int accel_choose(enum accel_policy policy, const char *cache_dir, enum vm_accel *ret,
+		 struct err *err)
 {
 	struct err reason = ERR_INIT;
 	int code;

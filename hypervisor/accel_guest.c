@@ -4,13 +4,14 @@
  *
  * The image is assembled for the address ACCEL_GUEST_BASE and copied there. Memory of the guest:
  *
- *   0x01000  this image              0x08000  PML4, 0x09000 PDPT, 0x0a000 PD, 0x0b000 PT (made by the guest)
+ *   0x01000  this image              0x08000  PML4, 0x09000 PDPT, 0x0a000 PD, 0x0b000 PT
  *   0x07000  stack (grows down)      0x0c000  IDT (made by the guest)
  *   0x0d000  stack of ring 3         0x0e000  TSS (zero but for RSP0)
  *   0x1ff000 not mapped
  *
- * Every step does a thing that each x86-64 kernel does before it starts init. An implementation that lacks
- * one stops there (triple fault, emulation failure, endless loop), and the number of the step tells which.
+ * Every step does a thing that each x86-64 kernel does before it starts init. An implementation
+ * that lacks one stops there (triple fault, emulation failure, endless loop), and the number of the
+ * step tells which.
  */
 #include "hypervisor/accel_guest.h"
 
@@ -21,8 +22,9 @@
 #define AT(label) "(" #label " - accel_guest_start + " STR(ACCEL_GUEST_ADDR) ")"
 #define ACCEL_GUEST_ADDR 0x1000
 _Static_assert(ACCEL_GUEST_ADDR == ACCEL_GUEST_BASE, "assembler's and C's base address");
-_Static_assert(ACCEL_MMIO_ADDR == 0xd0000000u && ACCEL_HOLE_ADDR == 0x1ff000u, "used below as numbers");
-_Static_assert(ACCEL_PORT_STEP == 0xe0 && ACCEL_PORT_STRING == 0xe1 && ACCEL_PORT_RESULT == 0xe4, "likewise");
+_Static_assert(ACCEL_MMIO_ADDR == 0xd0000000u && ACCEL_HOLE_ADDR == 0x1ff000u, "numbers below");
+_Static_assert(ACCEL_PORT_STEP == 0xe0 && ACCEL_PORT_STRING == 0xe1, "likewise");
+_Static_assert(ACCEL_PORT_RESULT == 0xe4, "likewise");
 _Static_assert(ACCEL_LOOP_ROUNDS == 500000, "likewise");
 _Static_assert(ACCEL_STEP_DONE == 13, "steps are numbers below");
 
@@ -50,12 +52,18 @@ __asm__(
 	"protected:\n"
 	"movw $0x10, %ax\n movw %ax, %ds\n movw %ax, %es\n movw %ax, %ss\n movl $0x7000, %esp\n"
 	STEP(2)
-	/* Page tables: PML4, PDPT and PD have one entry; the PT maps 2 MiB, user accessible, less the hole. */
+	/*
+	 * Page tables: PML4, PDPT and PD have one entry; the PT maps 2 MiB, user accessible, less
+	 * the hole.
+	 */
 	"cld\n movl $0x8000, %edi\n movl $(0x7000 / 4), %ecx\n xorl %eax, %eax\n rep stosl\n"
 	"movl $0x9007, 0x8000\n movl $0xa007, 0x9000\n movl $0xb007, 0xa000\n"
 	"movl $0xb000, %edi\n movl $0x007, %eax\n movl $511, %ecx\n"
 	"1: movl %eax, (%edi)\n addl $0x1000, %eax\n addl $8, %edi\n loop 1b\n"
-	/* MMIO and local APIC: 1 GiB pages are no given, so one PD (at 0xf000) for 3 to 4 GiB, 2 MiB pages. */
+	/*
+	 * MMIO and local APIC: 1 GiB pages are no given, so one PD (at 0xf000) for 3 to 4 GiB, 2
+	 * MiB pages.
+	 */
 	"movl $0xf000, %edi\n movl $1024, %ecx\n xorl %eax, %eax\n rep stosl\n"
 	"movl $0xf007, 0x9018\n"
 	"movl $0xd0000093, 0xf400\n" /* (0xd0000000 - 3 GiB) / 2 MiB * 8 */
@@ -63,7 +71,8 @@ __asm__(
 	"movl %cr4, %eax\n orl $0x620, %eax\n movl %eax, %cr4\n" /* PAE, OSFXSR, OSXMMEXCPT */
 	"movl $0x8000, %eax\n movl %eax, %cr3\n"
 	"movl $0xc0000080, %ecx\n rdmsr\n orl $0x901, %eax\n wrmsr\n" /* EFER: LME, NXE, SCE */
-	"movl %cr0, %eax\n andl $~0x4, %eax\n orl $0x80010022, %eax\n movl %eax, %cr0\n" /* PG, WP, NE, MP */
+	/* PG, WP, NE, MP */
+	"movl %cr0, %eax\n andl $~0x4, %eax\n orl $0x80010022, %eax\n movl %eax, %cr0\n"
 	"ljmpl $0x18, $" AT(long_mode) "\n"
 
 	/* long mode */
@@ -98,7 +107,8 @@ __asm__(
 	"swapgs\n"
 	"movl $0xc0000102, %ecx\n rdmsr\n" RESULT /* kernel GS base: what was GS base */
 	"movl $0xc0000081, %ecx\n xorl %eax, %eax\n movl $0x00230018, %edx\n wrmsr\n" /* STAR */
-	"movl $0xc0000082, %ecx\n movl $" AT(on_syscall) ", %eax\n xorl %edx, %edx\n wrmsr\n" /* LSTAR */
+	/* LSTAR */
+	"movl $0xc0000082, %ecx\n movl $" AT(on_syscall) ", %eax\n xorl %edx, %edx\n wrmsr\n"
 	"movl $0xc0000084, %ecx\n movl $0x200, %eax\n xorl %edx, %edx\n wrmsr\n" /* SFMASK: IF */
 
 	STEP(7)
@@ -117,7 +127,8 @@ __asm__(
 	/* ring 3 by IRETQ, back by SYSCALL */
 	"pushq $0x2b\n pushq $0xe000\n pushq $0x002\n pushq $0x33\n pushq $" AT(user) "\n iretq\n"
 	"user:\n"
-	"movl $0x3333, %ebx\n pushq %rbx\n popq %rax\n movw %cs, %cx\n andl $3, %ecx\n addl %ecx, %eax\n"
+	"movl $0x3333, %ebx\n pushq %rbx\n popq %rax\n"
+	"movw %cs, %cx\n andl $3, %ecx\n addl %ecx, %eax\n"
 	"syscall\n ud2\n"
 	"on_syscall:\n"
 	"movl $0x7000, %esp\n" RESULT
@@ -148,7 +159,8 @@ __asm__(
 	"on_invalid:\n"
 	"incl %r12d\n addq $2, (%rsp)\n iretq\n"
 	"on_fault:\n" /* error code on top; the PT entry of 0x1ff000 is at 0xbff8 */
-	"pushq %rax\n movq %cr2, %rax\n addl %eax, %r12d\n movl $0x1ff007, 0xbff8\n invlpg 0x1ff000\n popq %rax\n"
+	"pushq %rax\n movq %cr2, %rax\n addl %eax, %r12d\n"
+	"movl $0x1ff007, 0xbff8\n invlpg 0x1ff000\n popq %rax\n"
 	"addq $8, %rsp\n iretq\n"
 	"on_timer:\n"
 	"incl %r13d\n movl $0, 0xb0(%rbx)\n iretq\n"

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accel_guest.h - the guest of the KVM probe: a few hundred bytes of code that do what a kernel does while it boots
+ * accel_guest.h - the guest of the KVM probe: a few hundred bytes of code that do what a kernel
+ * does while it boots
  *
- * Shape:    one flat image for guest-physical ACCEL_GUEST_BASE. It starts in real mode and reports to I/O ports.
+ * Shape:    one flat image for guest-physical ACCEL_GUEST_BASE. It starts in real mode and reports
+ *           to I/O ports.
  * Ports:    ACCEL_PORT_STEP   out 8 bit: number of the step that begins (enum accel_step)
  *           ACCEL_PORT_STRING out 8 bit by "rep outsb": the bytes of ACCEL_STRING
  *           ACCEL_PORT_RESULT out 32 bit: value of a step, to compare with accel_step_result
@@ -28,7 +30,10 @@
 
 #define ACCEL_STRING "an ordinary kernel"
 
-/* Rounds of the timed loop (four instructions each). A CPU takes a millisecond, an instruction emulator seconds. */
+/*
+ * Rounds of the timed loop (four instructions each). A CPU takes a millisecond, an instruction
+ * emulator seconds.
+ */
 #define ACCEL_LOOP_ROUNDS 500000u
 
 enum accel_step {

@@ -2,11 +2,11 @@
 /*
  * Theory of operation
  *
- * The image of accel_guest.c is loaded into a VM of one vCPU, 2 MiB of memory and the in-kernel interrupt
- * controllers. Each step announces itself through an I/O port and reports a value; the first exit that is
- * not the expected one ends the probe. The kernel's answer to instructions that it cannot run is
- * KVM_EXIT_INTERNAL_ERROR (emulation failure) or KVM_EXIT_SHUTDOWN (triple fault); that it may also be
- * silence is why the caller keeps a time limit.
+ * The image of accel_guest.c is loaded into a VM of one vCPU, 2 MiB of memory and the in-kernel
+ * interrupt controllers. Each step announces itself through an I/O port and reports a value; the
+ * first exit that is not the expected one ends the probe. The kernel's answer to instructions that
+ * it cannot run is KVM_EXIT_INTERNAL_ERROR (emulation failure) or KVM_EXIT_SHUTDOWN (triple fault);
+ * that it may also be silence is why the caller keeps a time limit.
  */
 #include "hypervisor/accel_probe.h"
 
@@ -77,7 +77,8 @@ uint32_t accel_step_result(enum accel_step step)
 	return x;
 }
 
-static int probe_ioctl(int fd, unsigned long request, const char *name, unsigned long arg, struct err *err)
+static int probe_ioctl(int fd, unsigned long request, const char *name, unsigned long arg,
+		       struct err *err)
 {
 	int r = ioctl(fd, request, arg);
 
@@ -100,7 +101,8 @@ static int open_vm(struct probe *p, const char *kvm_path, struct err *err)
 	if (r < 0)
 		return r;
 	if (r != KVM_API_VERSION)
-		return err_set(err, -ENODEV, "KVM API version %d instead of %d", r, KVM_API_VERSION);
+		return err_set(err, -ENODEV, "KVM API version %d instead of %d", r,
+			       KVM_API_VERSION);
 	p->vm_fd = PROBE_IOCTL(p->kvm_fd, KVM_CREATE_VM, 0, err);
 	if (p->vm_fd < 0)
 		return p->vm_fd;
@@ -117,13 +119,16 @@ static int load_memory(struct probe *p, struct err *err)
 		.guest_phys_addr = 0,
 		.memory_size = ACCEL_GUEST_MEMORY,
 	};
+	/* cppcheck-suppress comparePointers ; two labels of one image */
+	const size_t image_len = (size_t)(accel_guest_end - accel_guest_start);
 
-	p->memory = mmap(NULL, ACCEL_GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p->memory = mmap(NULL, ACCEL_GUEST_MEMORY, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p->memory == MAP_FAILED) {
 		p->memory = NULL;
 		return err_set_errno(err, -ENOMEM, "memory of the probe");
 	}
-	memcpy(p->memory + ACCEL_GUEST_BASE, accel_guest_start, (size_t)(accel_guest_end - accel_guest_start));
+	memcpy(p->memory + ACCEL_GUEST_BASE, accel_guest_start, image_len);
 	region.userspace_addr = (uint64_t)(uintptr_t)p->memory;
 	return PROBE_IOCTL(p->vm_fd, KVM_SET_USER_MEMORY_REGION, &region, err);
 }
@@ -208,7 +213,8 @@ static int on_io(struct probe *p, struct err *err)
 	if (run->io.port == ACCEL_PORT_STEP && run->io.size == 1)
 		return on_step(p, data[0], err);
 	if (run->io.port == ACCEL_PORT_STRING && run->io.size == 1) {
-		for (uint32_t i = 0; i < run->io.count && p->string_len < sizeof(p->string) - 1; i++)
+		for (uint32_t i = 0; i < run->io.count && p->string_len < sizeof(p->string) - 1;
+		     i++)
 			p->string[p->string_len++] = (char)data[i];
 		return 0;
 	}
@@ -225,7 +231,8 @@ static int on_mmio(struct probe *p, struct err *err)
 {
 	const uint32_t value = ACCEL_MMIO_VALUE;
 
-	if (p->run->mmio.phys_addr != ACCEL_MMIO_ADDR || p->run->mmio.is_write || p->run->mmio.len != sizeof(value))
+	if (p->run->mmio.phys_addr != ACCEL_MMIO_ADDR || p->run->mmio.is_write ||
+	    p->run->mmio.len != sizeof(value))
 		return wrong(p, "access to unmapped memory", p->run->mmio.phys_addr, err);
 	memcpy(p->run->mmio.data, &value, sizeof(value));
 	return 0;
@@ -234,7 +241,8 @@ static int on_mmio(struct probe *p, struct err *err)
 static int on_internal_error(struct probe *p, struct err *err)
 {
 	if (p->run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
-		return wrong(p, "KVM gave up with an emulation failure", p->run->internal.suberror, err);
+		return wrong(p, "KVM gave up with an emulation failure", p->run->internal.suberror,
+			     err);
 	return wrong(p, "KVM gave up with an internal error", p->run->internal.suberror, err);
 }
 
@@ -247,7 +255,8 @@ static int handle_exit(struct probe *p, struct err *err)
 	case KVM_EXIT_MMIO:
 		return on_mmio(p, err);
 	case KVM_EXIT_SHUTDOWN:
-		return wrong(p, "the vCPU shut down, as by a triple fault", p->run->exit_reason, err);
+		return wrong(p, "the vCPU shut down, as by a triple fault", p->run->exit_reason,
+			     err);
 	case KVM_EXIT_FAIL_ENTRY:
 		return wrong(p, "the vCPU cannot be entered",
 			     p->run->fail_entry.hardware_entry_failure_reason, err);
@@ -278,7 +287,9 @@ static int run_guest(struct probe *p, struct err *err)
 
 int accel_probe_run(const char *kvm_path, volatile uint32_t *progress, struct err *err)
 {
-	struct probe p = { .kvm_fd = -EBADF, .vm_fd = -EBADF, .vcpu_fd = -EBADF, .progress = progress };
+	struct probe p = {
+		.kvm_fd = -EBADF, .vm_fd = -EBADF, .vcpu_fd = -EBADF, .progress = progress
+	};
 	int r;
 
 	r = open_vm(&p, kvm_path, err);

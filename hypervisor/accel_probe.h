@@ -2,7 +2,8 @@
 /*
  * accel_probe.h - the inside of the KVM probe: runs the guest of accel_guest.h
  *
- * Process:  a child of its own (accel.c): an ioctl may never come back, and SIGKILL is the only cure.
+ * Process:  a child of its own (accel.c): an ioctl may never come back, and SIGKILL is the only
+ *           cure.
  * Source:   Linux Documentation/virt/kvm/api.rst.
  */
 #ifndef ONGGI_HYPERVISOR_ACCEL_PROBE_H
@@ -24,7 +25,8 @@ uint32_t accel_step_result(enum accel_step step);
  * @progress  number of the step that runs, for a parent that shares this memory
  *
  * Returns 0: all steps gave what a CPU gives. Else with the reason in @err:
- * -ENOENT, -EACCES, … of open; -ENODEV it is no KVM or a needed ioctl fails; -ENOEXEC code does not run.
+ * -ENOENT, -EACCES, … of open; -ENODEV it is no KVM or a needed ioctl fails; -ENOEXEC code does not
+ * run.
  */
 int accel_probe_run(const char *kvm_path, volatile uint32_t *progress, struct err *err);
 

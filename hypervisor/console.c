@@ -2,10 +2,10 @@
 /*
  * Theory of operation
  *
- * The file grows by appending until a chunk would push it over the limit. Then its last bytes (half of what
- * lies behind the head) move down to the place behind head and marker, the file is cut there, and
- * appending goes on. Each byte moves about once, no matter how much comes, and a reader always finds
- * the text in order. Nothing is kept in memory.
+ * The file grows by appending until a chunk would push it over the limit. Then its last bytes (half
+ * of what lies behind the head) move down to the place behind head and marker, the file is cut
+ * there, and appending goes on. Each byte moves about once, no matter how much comes, and a reader
+ * always finds the text in order. Nothing is kept in memory.
  *
  *   | head: a quarter | marker | end of the text … |
  */
@@ -58,7 +58,10 @@ static ssize_t read_at(int fd, char *data, size_t len, size_t offset)
 	return n;
 }
 
-/* Move the end of the text down to the head. On an error of the disk the text behind the head is lost. */
+/*
+ * Move the end of the text down to the head. On an error of the disk the text behind the head is
+ * lost.
+ */
 static void compact(struct console *c)
 {
 	size_t to = c->head_bytes + MARKER_LEN, from = c->size - (c->max_bytes - to) / 2;
@@ -117,7 +120,8 @@ static void on_readable(int fd, unsigned int events, void *userdata)
 	}
 }
 
-int console_create(struct loop *loop, int fd, int dirfd, const char *name, size_t max_bytes, struct console **ret)
+int console_create(struct loop *loop, int fd, int dirfd, const char *name, size_t max_bytes,
+		   struct console **ret)
 {
 	_cleanup_(console_destroy_p) struct console *c = NULL;
 	int r;

@@ -2,8 +2,8 @@
 /*
  * console.h - what a guest's console or a program's stderr says, kept in a file of bounded size
  *
- * Shape:    reads a pipe or stream socket on the loop; the file keeps the beginning and the end of the text, in
- *           order, with one line in between that says that something was left out.
+ * Shape:    reads a pipe or stream socket on the loop; the file keeps the beginning and the end of
+ *           the text, in order, with one line in between that says that something was left out.
  * Peer:     the guest: any bytes, at any rate, without end.
  * Process:  the sandbox monitor; loop thread only.
  */
@@ -25,11 +25,13 @@ struct console;
  * @fd         to read, set non-blocking; taken over on success
  * @dirfd      folder of the log, one that nobody else can write
  * @name       file name, replaced if it exists, mode 0600
- * @max_bytes  CONSOLE_BYTES_MIN to CONSOLE_BYTES_MAX; a quarter keeps the beginning, the rest the end
+ * @max_bytes  CONSOLE_BYTES_MIN to CONSOLE_BYTES_MAX; a quarter keeps the beginning, the rest the
+ *             end
  *
  * Returns 0, -EINVAL, -ENOMEM, errnos of openat(2).
  */
-int console_create(struct loop *loop, int fd, int dirfd, const char *name, size_t max_bytes, struct console **ret);
+int console_create(struct loop *loop, int fd, int dirfd, const char *name, size_t max_bytes,
+		   struct console **ret);
 void console_destroy(struct console *console);
 DEFINE_CLEANUP(struct console *, console_destroy);
 
@@ -37,8 +39,8 @@ DEFINE_CLEANUP(struct console *, console_destroy);
 void console_drain(struct console *console);
 
 /*
- * The last lines as text that a terminal survives: bytes other than printable ASCII and newlines become '?'
- * (tabs become blanks, carriage returns vanish).
+ * The last lines as text that a terminal survives: bytes other than printable ASCII and newlines
+ * become '?' (tabs become blanks, carriage returns vanish).
  *
  * @buf  gets at most @size - 1 bytes and a NUL
  *

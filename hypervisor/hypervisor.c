@@ -42,12 +42,14 @@ pid_t vm_pid(const struct vm *vm)
 	return vm->driver->pid(vm);
 }
 
-int vm_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata, struct err *err)
+int vm_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
+		  struct err *err)
 {
 	return vm->driver->add_device(vm, device, done, userdata, err);
 }
 
-int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err)
+int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata,
+		     struct err *err)
 {
 	return vm->driver->remove_device(vm, id, done, userdata, err);
 }

@@ -6,7 +6,8 @@
  *           asynchronous: a done callback on the loop.
  * Peer:     the VMM process, taken as hostile once the guest runs.
  * Process:  the sandbox monitor; loop thread only.
- * Order:    vm_create -> (vm_agent_fd, agent talks) -> vm_add_device … -> vm_kill -> on_exit -> vm_destroy.
+ * Order:    vm_create -> (vm_agent_fd, agent talks) -> vm_add_device … -> vm_kill -> on_exit ->
+ *           vm_destroy.
  * Not here: the accelerator probe (accel.h), the file server (virtiofsd.h), confinement (jail.h).
  */
 #ifndef ONGGI_HYPERVISOR_HYPERVISOR_H
@@ -25,8 +26,8 @@ enum vm_accel { VM_ACCEL_KVM, VM_ACCEL_TCG };
 const char *vm_accel_name(enum vm_accel accel);
 
 /*
- * Slots behind PCIe root ports that devices can be hot-plugged into later. Under TCG the first costs a cold boot
- * some 50 ms, each further one 5.
+ * Slots behind PCIe root ports that devices can be hot-plugged into later. Under TCG the first
+ * costs a cold boot some 50 ms, each further one 5.
  */
 #define VM_HOTPLUG_SLOTS 8
 
@@ -40,8 +41,8 @@ struct vm_config {
 	uint64_t memory_mib;    /* 64 to 1 TiB */
 	bool debug;             /* verbose guest console */
 	/*
-	 * Connected vhost-user socket of the file server, or -1. Borrowed: the driver passes a duplicate to the
-	 * VMM. @share_tag is the virtiofs tag.
+	 * Connected vhost-user socket of the file server, or -1. Borrowed: the driver passes a
+	 * duplicate to the VMM. @share_tag is the virtiofs tag.
 	 */
 	int share_fd;
 	const char *share_tag;
@@ -56,8 +57,9 @@ struct vm_device {
 	enum vm_device_kind kind;
 	const char *id;      /* 1 to 31 bytes of [a-z0-9-], unique in the VM */
 	/*
-	 * Disk image (of any access mode when @readonly, else O_RDWR), tap (IFF_VNET_HDR), or vhost-user socket; borrowed,
-	 * duplicated. The guest finds a disk by its serial number, the first 20 bytes of @id.
+	 * Disk image (of any access mode when @readonly, else O_RDWR), tap (IFF_VNET_HDR), or
+	 * vhost-user socket; borrowed, duplicated. The guest finds a disk by its serial number, the
+	 * first 20 bytes of @id.
 	 */
 	int fd;
 	bool readonly;       /* disks */
@@ -69,8 +71,8 @@ struct vm;
 
 struct vm_events {
 	/*
-	 * The VMM has ended. @status: wait(2) status. @reason: what is known, e.g. its last words on stderr; may be
-	 * empty. Runs once; no other callback follows.
+	 * The VMM has ended. @status: wait(2) status. @reason: what is known, e.g. its last words
+	 * on stderr; may be empty. Runs once; no other callback follows.
 	 */
 	void (*on_exit)(struct vm *vm, int status, const char *reason, void *userdata);
 };
@@ -79,14 +81,16 @@ typedef void (*vm_done_fn)(int code, const char *message, void *userdata);
 
 struct vm_driver {
 	const char *name; /* "qemu" */
-	int (*create)(struct loop *loop, const struct vm_config *config, const struct vm_events *events,
-		      void *userdata, struct vm **ret, struct err *err);
+	int (*create)(struct loop *loop, const struct vm_config *config,
+		      const struct vm_events *events, void *userdata, struct vm **ret,
+		      struct err *err);
 	void (*destroy)(struct vm *vm);
 	int (*agent_fd)(struct vm *vm);
 	pid_t (*pid)(const struct vm *vm);
-	int (*add_device)(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
-			  struct err *err);
-	int (*remove_device)(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err);
+	int (*add_device)(struct vm *vm, const struct vm_device *device, vm_done_fn done,
+			  void *userdata, struct err *err);
+	int (*remove_device)(struct vm *vm, const char *id, vm_done_fn done, void *userdata,
+			     struct err *err);
 	void (*kill)(struct vm *vm);
 	size_t (*console_tail)(struct vm *vm, char *buf, size_t size);
 };
@@ -96,44 +100,54 @@ extern const struct vm_driver *const vm_drivers[];
 const struct vm_driver *vm_driver_find(const char *name);
 
 /*
- * Start a VM. Returns as soon as the VMM process runs; the guest boots meanwhile, and on_exit tells if the
- * VMM could not start (its words in @reason). All callbacks may destroy the VM.
+ * Start a VM. Returns as soon as the VMM process runs; the guest boots meanwhile, and on_exit tells
+ * if the VMM could not start (its words in @reason). All callbacks may destroy the VM.
  *
  * @config  copied as far as needed
  * @events  copied
  *
- * Returns 0; -ENOENT no VMM, kernel or initrd (the message names the path); -EINVAL; other errnos of fork and pipes.
+ * Returns 0; -ENOENT no VMM, kernel or initrd (the message names the path); -EINVAL; other errnos
+ * of fork and pipes.
  */
 int vm_create(const struct vm_driver *driver, struct loop *loop, const struct vm_config *config,
 	      const struct vm_events *events, void *userdata, struct vm **ret, struct err *err);
-/* Kills the VMM if it still runs and waits for its end (bounded by the kernel's SIGKILL). NULL allowed. */
+/*
+ * Kills the VMM if it still runs and waits for its end (bounded by the kernel's SIGKILL). NULL
+ * allowed.
+ */
 void vm_destroy(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_destroy);
 
 /*
- * The monitor's end of the guest channel (virtio-serial port "onggi.agent"), a stream socket, non-blocking. The caller takes it over;
- * a second call returns -EBADF. Bytes written before the guest opened its port wait.
+ * The monitor's end of the guest channel (virtio-serial port "onggi.agent"), a stream socket,
+ * non-blocking. The caller takes it over; a second call returns -EBADF. Bytes written before the
+ * guest opened its port wait.
  */
 int vm_agent_fd(struct vm *vm);
 pid_t vm_pid(const struct vm *vm);
 
 /*
- * Hot-plug and unplug. @done runs once the device is plugged (the guest sees it some milliseconds later) or gone, or
- * with a negative errno: -EREMOTEIO the VMM refused, -ETIMEDOUT, -EPIPE the VM has ended, -ECANCELED it is being
- * destroyed. To remove takes the guest 5 s by itself (Linux waits after the "attention button"), but no time if the
- * guest writes 0 to the slot's power file in /sys/bus/pci/slots.
+ * Hot-plug and unplug. @done runs once the device is plugged (the guest sees it some milliseconds
+ * later) or gone, or with a negative errno: -EREMOTEIO the VMM refused, -ETIMEDOUT, -EPIPE the VM
+ * has ended, -ECANCELED it is being destroyed. To remove takes the guest 5 s by itself (Linux waits
+ * after the "attention button"), but no time if the guest writes 0 to the slot's power file in
+ * /sys/bus/pci/slots.
  *
- * Both return 0, or (then @done does not run) -EINVAL, -EEXIST, -ENOSPC no slot is free, -ENOENT no such device, -EBUSY it is
- * being added or removed, -EPIPE the VM has ended, -ENOMEM.
+ * Both return 0, or (then @done does not run) -EINVAL, -EEXIST, -ENOSPC no slot is free, -ENOENT no
+ * such device, -EBUSY it is being added or removed, -EPIPE the VM has ended, -ENOMEM.
  */
 int vm_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
 		  struct err *err);
-int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err);
+int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata,
+		     struct err *err);
 
 /* SIGKILL; on_exit follows. */
 void vm_kill(struct vm *vm);
 
-/* The last bytes of the guest's console as printable text (control characters replaced), NUL-terminated. Returns its length. */
+/*
+ * The last bytes of the guest's console as printable text (control characters replaced),
+ * NUL-terminated. Returns its length.
+ */
 size_t vm_console_tail(struct vm *vm, char *buf, size_t size);
 
 #endif

@@ -2,16 +2,18 @@
 /*
  * Theory of operation
  *
- * The child walks the table "steps" and calls exec. A close-on-exec pipe tells the parent how it went: end of
- * file is success, a struct report is the step that failed. Between fork and exec only system calls are made
- * (no allocation, no stdio), since the state of libc's locks is whatever it was in the parent.
+ * The child walks the table "steps" and calls exec. A close-on-exec pipe tells the parent how it
+ * went: end of file is success, a struct report is the step that failed. Between fork and exec only
+ * system calls are made (no allocation, no stdio), since the state of libc's locks is whatever it
+ * was in the parent.
  *
  * Order of the steps, and what would go wrong otherwise:
  *   descriptors    first, so that nothing later can leak one
  *   namespaces     need CAP_SYS_ADMIN: before capabilities
  *   capabilities   bounding set needs CAP_SETPCAP: before the permitted set goes
  *   no_new_privs   any time before exec
- *   parent         last: changing credentials clears PDEATHSIG. A parent that died before is found by getppid.
+ *   parent         last: changing credentials clears PDEATHSIG. A parent that died before is found
+ *                  by getppid.
  */
 #include "hypervisor/jail.h"
 
@@ -54,8 +56,9 @@ static int step_signals(struct child *c)
 }
 
 /*
- * Listed descriptors go to 3, 4, …; behind them stderr and the report pipe; the rest is closed. Only then may
- * 0, 1 and 2 be overwritten, since the caller's own may have been any of these numbers.
+ * Listed descriptors go to 3, 4, …; behind them stderr and the report pipe; the rest is closed.
+ * Only then may 0, 1 and 2 be overwritten, since the caller's own may have been any of these
+ * numbers.
  */
 static int step_descriptors(struct child *c)
 {
@@ -217,7 +220,8 @@ static int await_exec(const struct jail *jail, int fd, pid_t pid, struct err *er
 		;
 	code = n == (ssize_t)sizeof(report) && report.code < 0 ? report.code : -EPROTO;
 	if (n == (ssize_t)sizeof(report) && report.step < ARRAY_SIZE(steps))
-		return err_set_errno(err, code, "start '%s': %s", jail->path, steps[report.step].name);
+		return err_set_errno(err, code, "start '%s': %s", jail->path,
+				     steps[report.step].name);
 	return err_set_errno(err, code, "start '%s'", jail->path);
 }
 
@@ -229,7 +233,8 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, struct err *err)
 	pid_t pid;
 
 	if (jail->n_fds > JAIL_FDS_MAX)
-		return err_set(err, -EINVAL, "start '%s': %zu descriptors are too many", jail->path, jail->n_fds);
+		return err_set(err, -EINVAL, "start '%s': %zu descriptors are too many", jail->path,
+			       jail->n_fds);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set_errno(err, -errno, "start '%s': pipe", jail->path);
 	in = fds[0];

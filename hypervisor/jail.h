@@ -2,12 +2,12 @@
 /*
  * jail.h - starting a program that a guest may take over (VMM, file server)
  *
- * Shape:    fork, a table of steps in the child, exec. A step that fails ends the child, and its name and errno
- *           reach the caller: nothing is ever started half confined.
+ * Shape:    fork, a table of steps in the child, exec. A step that fails ends the child, and its
+ *           name and errno reach the caller: nothing is ever started half confined.
  * Process:  the sandbox monitor, single-threaded (PDEATHSIG follows the thread that forked).
- * After it: the program dies with its parent; has no_new_privs, only the capabilities asked for (bounding set
- *           too), own namespaces, rlimits, a clean environment, stdin and stdout null, stderr a pipe, and not
- *           one descriptor but those listed.
+ * After it: the program dies with its parent; has no_new_privs, only the capabilities asked for
+ *           (bounding set too), own namespaces, rlimits, a clean environment, stdin and stdout
+ *           null, stderr a pipe, and not one descriptor but those listed.
  * Not here: uid, empty mount namespace, seccomp, cgroup.
  */
 #ifndef ONGGI_HYPERVISOR_JAIL_H
@@ -42,8 +42,9 @@ struct jail {
  *
  * @ret_pid  the child; the caller reaps it
  *
- * Returns 0 once the program runs (exec succeeded), or what the step or exec failed with: -ENOENT, -EACCES,
- * -EPERM, -EINVAL more than JAIL_FDS_MAX descriptors, errnos of fork and pipe. The child is reaped then.
+ * Returns 0 once the program runs (exec succeeded), or what the step or exec failed with: -ENOENT,
+ * -EACCES, -EPERM, -EINVAL more than JAIL_FDS_MAX descriptors, errnos of fork and pipe. The child
+ * is reaped then.
  */
 int jail_spawn(const struct jail *jail, pid_t *ret_pid, struct err *err);
 

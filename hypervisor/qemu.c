@@ -2,13 +2,15 @@
 /*
  * Theory of operation
  *
- * One QEMU process, four streams: QMP, console, agent channel (socket pairs; QEMU is given one end of each) and its
- * stderr (a pipe). QEMU listens nowhere. It is started in the jail and dies with the monitor.
+ * One QEMU process, four streams: QMP, console, agent channel (socket pairs; QEMU is given one end
+ * of each) and its stderr (a pipe). QEMU listens nowhere. It is started in the jail and dies with
+ * the monitor.
  *
- *   create -> RUNNING -> (process ends, or QMP is lost and it is killed) -> EXITED: operations fail, on_exit
+ *   create -> RUNNING -> (process ends, or QMP is lost and it is killed) -> EXITED: operations
+ *   fail, on_exit
  *
- * Callbacks of the user's may destroy the VM. Each way into this file that may call one is bracketed by enter() and
- * leave(), and a destroy inside is done by the outermost leave().
+ * Callbacks of the user's may destroy the VM. Each way into this file that may call one is
+ * bracketed by enter() and leave(), and a destroy inside is done by the outermost leave().
  */
 #include <assert.h>
 #include <errno.h>
@@ -38,7 +40,10 @@
 #define NOFILE_MAX 1024
 #define MEMLOCK_BYTES_MAX (64u << 10)
 #define REASON_BYTES 512
-/* From the end of its QMP connection to the end of the process, ms: it ends by itself, or is made to. */
+/*
+ * From the end of its QMP connection to the end of the process, ms: it ends by itself, or is made
+ * to.
+ */
 #define END_MS 5000
 
 struct qemu_vm {
@@ -98,7 +103,10 @@ static void qemu_destroy(struct vm *vm)
 	if (q->destroyed)
 		return;
 	q->destroyed = true;
-	/* A destroy inside of free's own callbacks finds the flag set; one inside of others is done by leave(). */
+	/*
+	 * A destroy inside of free's own callbacks finds the flag set; one inside of others is done
+	 * by leave().
+	 */
 	if (q->depth == 0)
 		qemu_free(q);
 }
@@ -173,8 +181,9 @@ static void on_end_timer(void *userdata)
 }
 
 /*
- * Without QMP the VM cannot be managed, and a peer that broke the protocol is not to be trusted: it ends. The
- * connection of a QEMU that is about to exit closes first; it may finish, so that its exit status is its own.
+ * Without QMP the VM cannot be managed, and a peer that broke the protocol is not to be trusted: it
+ * ends. The connection of a QEMU that is about to exit closes first; it may finish, so that its
+ * exit status is its own.
  */
 static void on_lost(int code, const char *message, void *userdata)
 {
@@ -186,15 +195,16 @@ static void on_lost(int code, const char *message, void *userdata)
 		qemu_kill(&q->vm);
 }
 
-static int qemu_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done, void *userdata,
-			   struct err *err)
+static int qemu_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done,
+			   void *userdata, struct err *err)
 {
 	struct qemu_vm *q = qemu_of(vm);
 
 	return qemu_devices_add(q->devices, q->qmp, device, done, userdata, err);
 }
 
-static int qemu_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata, struct err *err)
+static int qemu_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata,
+			      struct err *err)
 {
 	struct qemu_vm *q = qemu_of(vm);
 
@@ -244,14 +254,16 @@ static int check_files(const struct vm_config *config, struct err *err)
 		const char *path = files[i].path ? files[i].path : "";
 
 		if (path[0] != '/') /* QEMU runs in another folder */
-			return err_set(err, -EINVAL, "%s '%s': not an absolute path", files[i].what, path);
+			return err_set(err, -EINVAL, "%s '%s': not an absolute path", files[i].what,
+				       path);
 		if (access(path, files[i].mode) < 0)
 			return err_set_errno(err, -errno, "%s '%s'", files[i].what, path);
 	}
 	return 0;
 }
 
-static int spawn(struct qemu_vm *q, const struct vm_config *config, struct streams *s, struct err *err)
+static int spawn(struct qemu_vm *q, const struct vm_config *config, struct streams *s,
+		 struct err *err)
 {
 	const int fds[] = { s->qmp[1], s->console[1], s->agent[1], config->share_fd };
 	const struct qemu_cmdline_fds numbers = {
@@ -287,12 +299,16 @@ static int spawn(struct qemu_vm *q, const struct vm_config *config, struct strea
 }
 
 /* Our ends go to those who read them. */
-static int attach(struct qemu_vm *q, struct loop *loop, struct streams *s, int dirfd, struct err *err)
+static int attach(struct qemu_vm *q, struct loop *loop, struct streams *s, int dirfd,
+		  struct err *err)
 {
-	const struct qmp_callbacks callbacks = { .on_event = on_event, .on_lost = on_lost, .userdata = q };
+	const struct qmp_callbacks callbacks = { .on_event = on_event,
+						 .on_lost = on_lost,
+						 .userdata = q };
 	int r;
 
-	r = console_create(loop, s->console[0], dirfd, CONSOLE_FILE, CONSOLE_BYTES_MAX, &q->console);
+	r = console_create(loop, s->console[0], dirfd, CONSOLE_FILE, CONSOLE_BYTES_MAX,
+			   &q->console);
 	if (r < 0)
 		return err_set_errno(err, r, "console log '%s'", CONSOLE_FILE);
 	s->console[0] = -EBADF;
@@ -311,8 +327,9 @@ static int attach(struct qemu_vm *q, struct loop *loop, struct streams *s, int d
 	return 0;
 }
 
-static int qemu_create(struct loop *loop, const struct vm_config *config, const struct vm_events *events,
-		       void *userdata, struct vm **ret, struct err *err)
+static int qemu_create(struct loop *loop, const struct vm_config *config,
+		       const struct vm_events *events, void *userdata, struct vm **ret,
+		       struct err *err)
 {
 	struct streams s = { { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	struct qemu_vm *q;

@@ -87,9 +87,11 @@ static int check_string(const char *field, const char *value, size_t max, struct
 	if (!value || !*value)
 		return err_set(err, -EINVAL, "virtual machine: field '%s' is empty", field);
 	if (strlen(value) > max)
-		return err_set(err, -EINVAL, "virtual machine: field '%s' is longer than %zu bytes", field, max);
+		return err_set(err, -EINVAL, "virtual machine: field '%s' is longer than %zu bytes",
+			       field, max);
 	if (has_control(value))
-		return err_set(err, -EINVAL, "virtual machine: field '%s' has a control character in it", field);
+		return err_set(err, -EINVAL,
+			       "virtual machine: field '%s' has a control character in it", field);
 	return 0;
 }
 
@@ -112,9 +114,12 @@ static int check(const struct vm_config *c, const struct qemu_cmdline_fds *fds, 
 	if (r < 0)
 		return r;
 	if (c->extra_cmdline && has_control(c->extra_cmdline))
-		return err_set(err, -EINVAL, "virtual machine: kernel parameters with a control character in them");
+		return err_set(
+			err, -EINVAL,
+			"virtual machine: kernel parameters with a control character in them");
 	if (c->vcpus < 1 || c->vcpus > VCPUS_MAX)
-		return err_set(err, -EINVAL, "virtual machine: %u vCPUs, not 1 to %d", c->vcpus, VCPUS_MAX);
+		return err_set(err, -EINVAL, "virtual machine: %u vCPUs, not 1 to %d", c->vcpus,
+			       VCPUS_MAX);
 	if (c->memory_mib < MEMORY_MIB_MIN || c->memory_mib > MEMORY_MIB_MAX)
 		return err_set(err, -EINVAL, "virtual machine: %llu MiB of memory, not %d to %u",
 			       (unsigned long long)c->memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX);
@@ -128,35 +133,39 @@ static int check(const struct vm_config *c, const struct qemu_cmdline_fds *fds, 
  *   tsc_early_khz      under TCG calibration against the PIT fails now and then, and the boot hangs
  *   no_timer_check     the check for a broken timer wire costs time and fails on a busy host
  */
-static int kernel_append(const struct vm_config *c, unsigned int tsc_khz, char **ret, struct err *err)
+static int kernel_append(const struct vm_config *c, unsigned int tsc_khz, char **ret,
+			 struct err *err)
 {
 	char tsc[64] = "";
 	char *text;
 
 	if (c->accel == VM_ACCEL_TCG && tsc_khz > 0)
 		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", tsc_khz);
-	if (asprintf(&text, "console=ttyS0 %s panic=-1 reboot=t pcie_ports=native no_timer_check "
-			    "random.trust_cpu=on 8250.nr_uarts=1%s%s%s",
-		     c->debug ? "ignore_loglevel" : "quiet loglevel=3", tsc, c->extra_cmdline ? " " : "",
-		     c->extra_cmdline ? c->extra_cmdline : "") < 0)
+	if (asprintf(&text,
+		     "console=ttyS0 %s panic=-1 reboot=t pcie_ports=native no_timer_check "
+		     "random.trust_cpu=on 8250.nr_uarts=1%s%s%s",
+		     c->debug ? "ignore_loglevel" : "quiet loglevel=3", tsc,
+		     c->extra_cmdline ? " " : "", c->extra_cmdline ? c->extra_cmdline : "") < 0)
 		return err_set_errno(err, -ENOMEM, "kernel command line");
 	if (strlen(text) > QEMU_CMDLINE_APPEND_MAX) {
 		free(text);
-		return err_set(err, -E2BIG, "kernel command line: longer than %d bytes", QEMU_CMDLINE_APPEND_MAX);
+		return err_set(err, -E2BIG, "kernel command line: longer than %d bytes",
+			       QEMU_CMDLINE_APPEND_MAX);
 	}
 	*ret = text;
 	return 0;
 }
 
 /*
- * Emulated page walks cost less with four levels than with five; "rep movsb" and AVX are emulated piece by piece,
- * and a guest that is told it has neither copies three times as fast.
+ * Emulated page walks cost less with four levels than with five; "rep movsb" and AVX are emulated
+ * piece by piece, and a guest that is told it has neither copies three times as fast.
  */
 #define TCG_CPU "max,la57=off,erms=off,fsrm=off,avx=off,avx2=off"
 
 /*
- * Machine and confinement. Under KVM the guest has a clock of KVM's and needs no PIT and no PIC; under TCG it
- * hangs without them. Pages are neither merged with other tenants' (a side channel) nor dumped.
+ * Machine and confinement. Under KVM the guest has a clock of KVM's and needs no PIT and no PIC;
+ * under TCG it hangs without them. Pages are neither merged with other tenants' (a side channel)
+ * nor dumped.
  */
 static void add_machine(struct args *a, const struct vm_config *c)
 {
@@ -170,8 +179,9 @@ static void add_machine(struct args *a, const struct vm_config *c)
 	add(a, "-sandbox");
 	add(a, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add(a, "-M");
-	add(a, "microvm,accel=%s,pcie=on,acpi=on,usb=off,rtc=on,pic=%s,pit=%s,isa-serial=on,auto-kernel-cmdline=off,"
-	       "memory-backend=mem,mem-merge=off,dump-guest-core=off",
+	add(a,
+	    "microvm,accel=%s,pcie=on,acpi=on,usb=off,rtc=on,pic=%s,pit=%s,isa-serial=on,"
+	    "auto-kernel-cmdline=off,memory-backend=mem,mem-merge=off,dump-guest-core=off",
 	    vm_accel_name(c->accel), kvm ? "off" : "on", kvm ? "off" : "on");
 	add(a, "-cpu");
 	add(a, "%s", kvm ? "host" : TCG_CPU);
@@ -180,7 +190,8 @@ static void add_machine(struct args *a, const struct vm_config *c)
 	add(a, "-m");
 	add(a, "%lluM", (unsigned long long)c->memory_mib);
 	add(a, "-object");
-	add(a, "memory-backend-memfd,id=mem,size=%lluM,share=on", (unsigned long long)c->memory_mib);
+	add(a, "memory-backend-memfd,id=mem,size=%lluM,share=on",
+	    (unsigned long long)c->memory_mib);
 }
 
 static void add_devices(struct args *a, const struct qemu_cmdline_fds *fds, const char *tag)
@@ -215,19 +226,23 @@ static void add_devices(struct args *a, const struct qemu_cmdline_fds *fds, cons
 	}
 }
 
-/* Eight ports to a device number. No I/O windows: virtio needs none, and microvm has none to give. */
+/*
+ * Eight ports to a device number. No I/O windows: virtio needs none, and microvm has none to give.
+ */
 static void add_slots(struct args *a)
 {
 	for (unsigned int i = 0; i < VM_HOTPLUG_SLOTS; i++) {
 		add(a, "-device");
-		add(a, "pcie-root-port,id=" QEMU_CMDLINE_BUS_FORMAT ",chassis=1,slot=%u,addr=%x.%u,multifunction=%s,"
-		       "io-reserve=0",
+		add(a,
+		    "pcie-root-port,id=" QEMU_CMDLINE_BUS_FORMAT
+		    ",chassis=1,slot=%u,addr=%x.%u,multifunction=%s,"
+		    "io-reserve=0",
 		    i, i + 1, 0x10 + i / 8, i % 8, i % 8 == 0 ? "on" : "off");
 	}
 }
 
-int qemu_cmdline_build(const struct vm_config *config, const struct qemu_cmdline_fds *fds, unsigned int tsc_khz,
-		       char ***ret, struct err *err)
+int qemu_cmdline_build(const struct vm_config *config, const struct qemu_cmdline_fds *fds,
+		       unsigned int tsc_khz, char ***ret, struct err *err)
 {
 	_cleanup_free_ char *append = NULL, *name = NULL, *tag = NULL;
 	struct args a = { .n = 0 };

@@ -3,8 +3,8 @@
  * qemu_cmdline.h - the argument vector of QEMU for one VM
  *
  * Shape:    a pure function from configuration and descriptor numbers to a vector of strings.
- * Rule:     a string of somebody else that enters an option list passes qemu_cmdline_escape ("," becomes ",,",
- *           control characters are refused); nothing is passed through a shell.
+ * Rule:     a string of somebody else that enters an option list passes qemu_cmdline_escape (","
+ *           becomes ",,", control characters are refused); nothing is passed through a shell.
  * Source:   qemu(1) of 7.2; Linux Documentation/admin-guide/kernel-parameters.txt.
  * Not here: starting it (qemu.c), devices added later (qemu_device.h).
  */
@@ -32,11 +32,11 @@ struct qemu_cmdline_fds {
  * @tsc_khz  frequency of the host's time stamp counter, for guests that TCG runs; 0: unknown
  * @ret      NULL-terminated, released with qemu_cmdline_free
  *
- * Returns 0; -EINVAL a field of @config out of range or with characters that cannot be passed (the message names
- * it); -E2BIG the kernel command line is too long; -ENOMEM.
+ * Returns 0; -EINVAL a field of @config out of range or with characters that cannot be passed (the
+ * message names it); -E2BIG the kernel command line is too long; -ENOMEM.
  */
-int qemu_cmdline_build(const struct vm_config *config, const struct qemu_cmdline_fds *fds, unsigned int tsc_khz,
-		       char ***ret, struct err *err);
+int qemu_cmdline_build(const struct vm_config *config, const struct qemu_cmdline_fds *fds,
+		       unsigned int tsc_khz, char ***ret, struct err *err);
 void qemu_cmdline_free(char **argv);
 
 /* A value for an option list; -EINVAL with control characters, -ENOMEM. The caller frees *ret. */

@@ -2,14 +2,17 @@
 /*
  * Theory of operation
  *
- * Slot N owns the names dev-N, net-N, disk-N, chr-N, fd-N in QEMU; nothing is made from the caller's id. Per
- * kind there is a list of links: a command, how to build its arguments, and the command that undoes it.
+ * Slot N owns the names dev-N, net-N, disk-N, chr-N, fd-N in QEMU; nothing is made from the
+ * caller's id. Per kind there is a list of links: a command, how to build its arguments, and the
+ * command that undoes it.
  *
- *   FREE -> ADDING (link 0, 1, …) -> PRESENT -> REMOVING (device_del sent, waiting for DEVICE_DELETED) -> UNDOING -> FREE
+ *   FREE -> ADDING (link 0, 1, …) -> PRESENT -> REMOVING (until DEVICE_DELETED)
+ *        -> UNDOING -> FREE
  *
- * A link that fails, and a device that has gone, lead to UNDOING: the undo commands from there back to the
- * first link, errors ignored (a descriptor may have been consumed already). A guest may eject a device that
- * nobody asked for; DEVICE_DELETED in PRESENT does the same without telling anyone.
+ * A link that fails, and a device that has gone, lead to UNDOING: the undo commands from there back
+ * to the first link, errors ignored (a descriptor may have been consumed already). A guest may
+ * eject a device that nobody asked for; DEVICE_DELETED in PRESENT does the same without telling
+ * anyone.
  */
 #include "hypervisor/qemu_device.h"
 
@@ -95,7 +98,8 @@ static struct json *args_netdev(const struct slot *s)
 	_cleanup_json_ struct json *j = one_name("id", "net", s);
 	char name[NAME_BYTES];
 
-	if (!j || set_string(j, "type", "tap") < 0 || set_string(j, "fd", name_of(name, "fd", s)) < 0)
+	if (!j || set_string(j, "type", "tap") < 0 ||
+	    set_string(j, "fd", name_of(name, "fd", s)) < 0)
 		return NULL;
 	return TAKE_PTR(j);
 }
@@ -105,17 +109,22 @@ static struct json *args_netdev_del(const struct slot *s)
 	return one_name("id", "net", s);
 }
 
-/* The image is what its bytes are: a format found in them (qcow2 with a backing file) would be the guest's choice. */
+/*
+ * The image is what its bytes are: a format found in them (qcow2 with a backing file) would be the
+ * guest's choice.
+ */
 static struct json *args_blockdev(const struct slot *s)
 {
 	_cleanup_json_ struct json *j = one_name("node-name", "disk", s), *file = json_new_object();
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/fdset/%u", FDSET_FIRST + s->number);
-	if (!j || !file || set_string(file, "driver", "file") < 0 || set_string(file, "filename", path) < 0 ||
+	if (!j || !file || set_string(file, "driver", "file") < 0 ||
+	    set_string(file, "filename", path) < 0 ||
 	    (s->readonly && set_string(file, "locking", "off") < 0))
 		return NULL;
-	if (set_string(j, "driver", "raw") < 0 || json_set(j, "read-only", json_new_bool(s->readonly)) < 0 ||
+	if (set_string(j, "driver", "raw") < 0 ||
+	    json_set(j, "read-only", json_new_bool(s->readonly)) < 0 ||
 	    set_string(j, "discard", "unmap") < 0 || json_set(j, "file", TAKE_PTR(file)) < 0)
 		return NULL;
 	return TAKE_PTR(j);
@@ -128,17 +137,24 @@ static struct json *args_blockdev_del(const struct slot *s)
 
 static struct json *args_chardev(const struct slot *s)
 {
-	_cleanup_json_ struct json *j = one_name("id", "chr", s), *addr = json_new_object(), *data = json_new_object(),
-				   *socket = json_new_object(), *backend = json_new_object();
+	_cleanup_json_ struct json *j = one_name("id", "chr", s), *addr = json_new_object(),
+				   *data = json_new_object(), *socket = json_new_object(),
+				   *backend = json_new_object();
 	char name[NAME_BYTES];
 
 	if (!j || !addr || !data || !socket || !backend)
 		return NULL;
-	/* {"type": "socket", "data": {"addr": {"type": "fd", "data": {"str": "fd-N"}}, "server": false}} */
-	if (set_string(data, "str", name_of(name, "fd", s)) < 0 || set_string(addr, "type", "fd") < 0 ||
-	    json_set(addr, "data", TAKE_PTR(data)) < 0 || json_set(socket, "addr", TAKE_PTR(addr)) < 0 ||
-	    json_set(socket, "server", json_new_bool(false)) < 0 || set_string(backend, "type", "socket") < 0 ||
-	    json_set(backend, "data", TAKE_PTR(socket)) < 0 || json_set(j, "backend", TAKE_PTR(backend)) < 0)
+	/*
+	 * {"type": "socket", "data": {"addr": {"type": "fd", "data": {"str": "fd-N"}}, "server":
+	 * false}}
+	 */
+	if (set_string(data, "str", name_of(name, "fd", s)) < 0 ||
+	    set_string(addr, "type", "fd") < 0 || json_set(addr, "data", TAKE_PTR(data)) < 0 ||
+	    json_set(socket, "addr", TAKE_PTR(addr)) < 0 ||
+	    json_set(socket, "server", json_new_bool(false)) < 0 ||
+	    set_string(backend, "type", "socket") < 0 ||
+	    json_set(backend, "data", TAKE_PTR(socket)) < 0 ||
+	    json_set(j, "backend", TAKE_PTR(backend)) < 0)
 		return NULL;
 	return TAKE_PTR(j);
 }
@@ -160,17 +176,19 @@ static struct json *args_device(const struct slot *s)
 		return NULL;
 	switch (s->kind) {
 	case VM_DEVICE_NIC:
-		r = set_string(j, "driver", "virtio-net-pci") < 0 || set_string(j, "mac", s->mac) < 0 ||
-		    set_string(j, "romfile", "") < 0 ||
+		r = set_string(j, "driver", "virtio-net-pci") < 0 ||
+		    set_string(j, "mac", s->mac) < 0 || set_string(j, "romfile", "") < 0 ||
 		    set_string(j, "netdev", name_of(backend, "net", s)) < 0;
 		break;
 	case VM_DEVICE_DISK:
 		snprintf(serial, sizeof(serial), "%.*s", QEMU_DEVICE_SERIAL_MAX, s->id);
-		r = set_string(j, "driver", "virtio-blk-pci") < 0 || set_string(j, "serial", serial) < 0 ||
+		r = set_string(j, "driver", "virtio-blk-pci") < 0 ||
+		    set_string(j, "serial", serial) < 0 ||
 		    set_string(j, "drive", name_of(backend, "disk", s)) < 0;
 		break;
 	case VM_DEVICE_SHARE:
-		r = set_string(j, "driver", "vhost-user-fs-pci") < 0 || set_string(j, "tag", s->tag) < 0 ||
+		r = set_string(j, "driver", "vhost-user-fs-pci") < 0 ||
+		    set_string(j, "tag", s->tag) < 0 ||
 		    set_string(j, "chardev", name_of(backend, "chr", s)) < 0;
 		break;
 	default:
@@ -198,7 +216,8 @@ static const struct link chains[][LINKS_MAX + 1] = {
 	[VM_DEVICE_DISK] = {
 		{ "add-fd", args_fdset, true, "remove-fd", args_fdset },
 		{ "blockdev-add", args_blockdev, false, "blockdev-del", args_blockdev_del },
-		{ "remove-fd", args_fdset, false, NULL, NULL }, /* the image is open: the set goes when it is closed */
+		/* The image is open: the set goes when it is closed. */
+		{ "remove-fd", args_fdset, false, NULL, NULL },
 		{ "device_add", args_device, false, NULL, NULL },
 	},
 	[VM_DEVICE_NIC] = {
@@ -282,8 +301,8 @@ static void run_undo(struct slot *s)
 		if (!link->undo)
 			continue;
 		arguments = link->undo_arguments(s);
-		if (arguments &&
-		    qmp_execute(s->qmp, link->undo, arguments, -1, QEMU_DEVICE_COMMAND_MS, on_undone, s) == 0)
+		if (arguments && qmp_execute(s->qmp, link->undo, arguments, -1,
+					     QEMU_DEVICE_COMMAND_MS, on_undone, s) == 0)
 			return;
 	}
 	finish_undo(s);
@@ -318,8 +337,8 @@ static int run_link(struct slot *s)
 
 	if (!arguments)
 		return -ENOMEM;
-	r = qmp_execute(s->qmp, link->command, arguments, link->with_fd ? s->fd : -1, QEMU_DEVICE_COMMAND_MS, on_link,
-			s);
+	r = qmp_execute(s->qmp, link->command, arguments, link->with_fd ? s->fd : -1,
+			QEMU_DEVICE_COMMAND_MS, on_link, s);
 	if (r == 0 && link->with_fd)
 		close(TAKE_FD(s->fd));
 	return r;
@@ -362,8 +381,8 @@ static struct slot *find_free(struct qemu_devices *d)
 }
 
 /*
- * QEMU takes a descriptor from a set only if its access mode is the one it needs; a read-only disk whose image was
- * opened for writing is opened again, so that the VMM cannot write it either.
+ * QEMU takes a descriptor from a set only if its access mode is the one it needs; a read-only disk
+ * whose image was opened for writing is opened again, so that the VMM cannot write it either.
  */
 static int disk_fd(const struct vm_device *device, int *ret, struct err *err)
 {
@@ -373,7 +392,9 @@ static int disk_fd(const struct vm_device *device, int *ret, struct err *err)
 	if (flags < 0)
 		return err_set_errno(err, -errno, "disk '%s'", device->id);
 	if (!device->readonly && mode != O_RDWR)
-		return err_set(err, -EINVAL, "disk '%s': the image is not open for reading and writing", device->id);
+		return err_set(err, -EINVAL,
+			       "disk '%s': the image is not open for reading and writing",
+			       device->id);
 	if (device->readonly && mode != O_RDONLY) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", device->fd);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -396,9 +417,10 @@ static int check_device(const struct vm_device *device, struct err *err)
 	if (device->kind == VM_DEVICE_NIC && !mac_valid(device->mac))
 		return err_set(err, -EINVAL, "device '%s': '%s' is no MAC address", device->id,
 			       device->mac ? device->mac : "");
-	if (device->kind == VM_DEVICE_SHARE && (!device->tag || !*device->tag || strlen(device->tag) >= TAG_BYTES))
-		return err_set(err, -EINVAL, "device '%s': the tag is not 1 to %d bytes long", device->id,
-			       TAG_BYTES - 1);
+	if (device->kind == VM_DEVICE_SHARE &&
+	    (!device->tag || !*device->tag || strlen(device->tag) >= TAG_BYTES))
+		return err_set(err, -EINVAL, "device '%s': the tag is not 1 to %d bytes long",
+			       device->id, TAG_BYTES - 1);
 	return 0;
 }
 
@@ -425,8 +447,8 @@ static int take_slot(struct slot *s, const struct vm_device *device, struct err 
 	return 0;
 }
 
-int qemu_devices_add(struct qemu_devices *d, struct qmp *qmp, const struct vm_device *device, vm_done_fn done,
-		     void *userdata, struct err *err)
+int qemu_devices_add(struct qemu_devices *d, struct qmp *qmp, const struct vm_device *device,
+		     vm_done_fn done, void *userdata, struct err *err)
 {
 	struct slot *s;
 	int r = check_device(device, err);
@@ -434,13 +456,15 @@ int qemu_devices_add(struct qemu_devices *d, struct qmp *qmp, const struct vm_de
 	if (r < 0)
 		return r;
 	if (!qmp)
-		return err_set(err, -EPIPE, "device '%s': the virtual machine has gone", device->id);
+		return err_set(err, -EPIPE, "device '%s': the virtual machine has gone",
+			       device->id);
 	if (find(d, device->id))
 		return err_set(err, -EEXIST, "device '%s' is there already", device->id);
 	s = find_free(d);
 	if (!s)
-		return err_set(err, -ENOSPC, "device '%s': all %d slots of the virtual machine are taken", device->id,
-			       VM_HOTPLUG_SLOTS);
+		return err_set(err, -ENOSPC,
+			       "device '%s': all %d slots of the virtual machine are taken",
+			       device->id, VM_HOTPLUG_SLOTS);
 	r = take_slot(s, device, err);
 	if (r < 0)
 		return r;
@@ -477,8 +501,8 @@ static void on_remove_sent(int code, const char *message, const struct json *ans
 	report(s, code, message);
 }
 
-int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id, vm_done_fn done, void *userdata,
-			struct err *err)
+int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id, vm_done_fn done,
+			void *userdata, struct err *err)
 {
 	struct slot *s = find(d, id);
 	struct json *arguments;
@@ -494,8 +518,9 @@ int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id,
 	if (r < 0)
 		return err_set_errno(err, r, "device '%s'", id);
 	arguments = args_device_del(s);
-	r = arguments ? qmp_execute(qmp, "device_del", arguments, -1, QEMU_DEVICE_COMMAND_MS, on_remove_sent, s) :
-			-ENOMEM;
+	r = arguments ? qmp_execute(qmp, "device_del", arguments, -1, QEMU_DEVICE_COMMAND_MS,
+				    on_remove_sent, s)
+		      : -ENOMEM;
 	if (r < 0) {
 		loop_source_destroy(TAKE_PTR(s->timer));
 		return err_set_errno(err, r, "device '%s'", id);
@@ -507,7 +532,8 @@ int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id,
 	return 0;
 }
 
-void qemu_devices_on_event(struct qemu_devices *d, struct qmp *qmp, const char *event, const struct json *data)
+void qemu_devices_on_event(struct qemu_devices *d, struct qmp *qmp, const char *event,
+			   const struct json *data)
 {
 	const char *name = NULL;
 

@@ -2,12 +2,14 @@
 /*
  * Theory of operation
  *
- * States: GREETING (waiting for {"QMP": …}) -> NEGOTIATING (qmp_capabilities in flight) -> READY -> LOST.
- * Each command carries an id that counts up. The answer must name the id in flight, or one that timed
- * out lately ("stale": all ids below the one in flight, QMP_STALE_MAX of them unanswered at most).
+ * States: GREETING (waiting for {"QMP": …}) -> NEGOTIATING (qmp_capabilities in flight) -> READY
+ * -> LOST.
+ * Each command carries an id that counts up. The answer must name the id in flight, or one that
+ * timed out lately ("stale": all ids below the one in flight, QMP_STALE_MAX of them unanswered at
+ * most).
  *
- * Callbacks may destroy the client. Everything that calls one is bracketed by enter() and leave(); a destroy
- * within marks it dead, and leave() of the outermost bracket frees it.
+ * Callbacks may destroy the client. Everything that calls one is bracketed by enter() and leave();
+ * a destroy within marks it dead, and leave() of the outermost bracket frees it.
  */
 #include "hypervisor/qmp.h"
 
@@ -230,7 +232,8 @@ static int command_text(const char *command, struct json *arguments, uint64_t id
 	return asprintf(ret, "%s\n", text) < 0 ? -ENOMEM : 0;
 }
 
-static int command_create(struct qmp *q, const char *name, struct json *arguments, int fd, struct command **ret)
+static int command_create(struct qmp *q, const char *name, struct json *arguments, int fd,
+			  struct command **ret)
 {
 	struct command *c = calloc(1, sizeof(*c));
 	int r;
@@ -256,8 +259,8 @@ static int command_create(struct qmp *q, const char *name, struct json *argument
 	return 0;
 }
 
-int qmp_execute(struct qmp *q, const char *name, struct json *arguments, int fd, uint64_t timeout_ms,
-		qmp_done_fn done, void *userdata)
+int qmp_execute(struct qmp *q, const char *name, struct json *arguments, int fd,
+		uint64_t timeout_ms, qmp_done_fn done, void *userdata)
 {
 	struct command *c;
 	int r;
@@ -343,7 +346,8 @@ static bool on_answer(struct qmp *q, const struct json *root, bool failed)
 	loop_timer_disarm(q->timer);
 	if (failed)
 		json_member_string(error, "error", "desc", &words, NULL);
-	finish(c, failed ? -EREMOTEIO : 0, failed ? words : NULL, failed ? NULL : json_get(root, "return"));
+	finish(c, failed ? -EREMOTEIO : 0, failed ? words : NULL,
+	       failed ? NULL : json_get(root, "return"));
 	return !q->dead && q->state != QMP_LOST;
 }
 
@@ -450,7 +454,10 @@ static void on_timeout(void *userdata)
 	if (q->state != QMP_READY) {
 		lose(q, -ETIMEDOUT, "QEMU does not negotiate in time");
 	} else if (c && (c->sent < c->len || q->n_stale == QMP_STALE_MAX)) {
-		/* It reads nothing any more, or answers nothing: what is sent next would make no sense. */
+		/*
+		 * It reads nothing any more, or answers nothing: what is sent next would make no
+		 * sense.
+		 */
 		lose(q, -ETIMEDOUT, "QEMU does not respond");
 	} else if (c) {
 		q->in_flight = NULL;

@@ -2,9 +2,11 @@
 /*
  * qmp.h - client of one VM's QEMU Machine Protocol socket
  *
- * Shape:    JSON objects, one a line, over a unix stream socket; commands are queued, one is in flight.
- * Peer:     the VMM, untrusted once the guest runs. A line that is not what the protocol allows here ends the
- *           connection. Limits: QMP_LINE_MAX, QMP_EVENTS_MAX, QMP_QUEUE_MAX, QMP_STALE_MAX.
+ * Shape:    JSON objects, one a line, over a unix stream socket; commands are queued, one is in
+ *           flight.
+ * Peer:     the VMM, untrusted once the guest runs. A line that is not what the protocol allows
+ *           here ends the connection. Limits: QMP_LINE_MAX, QMP_EVENTS_MAX, QMP_QUEUE_MAX,
+ *           QMP_STALE_MAX.
  * Process:  the sandbox monitor; loop thread only; nothing blocks.
  * Order:    qmp_create (negotiates by itself) -> qmp_execute … -> qmp_destroy.
  * Source:   QEMU docs/interop/qmp-spec, sections 2.2 to 2.4.
@@ -19,9 +21,15 @@
 #include "common/json.h"
 #include "common/loop.h"
 
-/* Longest line in either direction, bytes without the newline. QEMU's answers to our commands have some hundred. */
+/*
+ * Longest line in either direction, bytes without the newline. QEMU's answers to our commands have
+ * some hundred.
+ */
 #define QMP_LINE_MAX (64u << 10)
-/* Events within QMP_EVENT_WINDOW_MS; more is taken for an attack. QEMU itself limits those that guests can cause. */
+/*
+ * Events within QMP_EVENT_WINDOW_MS; more is taken for an attack. QEMU itself limits those that
+ * guests can cause.
+ */
 #define QMP_EVENTS_MAX 1000u
 #define QMP_EVENT_WINDOW_MS 1000u
 /* Commands that wait. */
@@ -34,17 +42,21 @@
 struct qmp;
 
 /*
- * End of a command. @code 0: @answer is the value of "return", borrowed for the call. Else @answer is NULL and
- * @message says why: -EREMOTEIO the command failed, QEMU's words; -ETIMEDOUT; -EPIPE, -EPROTO connection lost;
- * -ECANCELED the client is destroyed. Runs exactly once per accepted command, never from within qmp_execute.
+ * End of a command. @code 0: @answer is the value of "return", borrowed for the call. Else @answer
+ * is NULL and @message says why: -EREMOTEIO the command failed, QEMU's words; -ETIMEDOUT; -EPIPE,
+ * -EPROTO connection lost; -ECANCELED the client is destroyed. Runs exactly once per accepted
+ * command, never from within qmp_execute.
  */
-typedef void (*qmp_done_fn)(int code, const char *message, const struct json *answer, void *userdata);
+typedef void (*qmp_done_fn)(int code, const char *message, const struct json *answer,
+			    void *userdata);
 
 struct qmp_callbacks {
 	/* An event; @data (may be NULL) is borrowed. May be NULL. */
 	void (*on_event)(const char *event, const struct json *data, void *userdata);
-	/* The connection is lost (-EPIPE closed by the peer, -EPROTO it broke the protocol, -ETIMEDOUT no
-	 * negotiation), after all commands have failed. Once. */
+	/*
+	 * The connection is lost (-EPIPE closed by the peer, -EPROTO it broke the protocol,
+	 * -ETIMEDOUT no negotiation), after all commands have failed. Once.
+	 */
 	void (*on_lost)(int code, const char *message, void *userdata);
 	void *userdata;
 };
@@ -68,10 +80,10 @@ DEFINE_CLEANUP(struct qmp *, qmp_destroy);
  * @timeout_ms milliseconds from the moment it is sent, > 0
  * @done       may be NULL
  *
- * Returns 0, or (then @done does not run) -ENOMEM, -EMSGSIZE longer than QMP_LINE_MAX, -ENOBUFS the queue is full,
- * -EPIPE the connection is lost, errnos of dup.
+ * Returns 0, or (then @done does not run) -ENOMEM, -EMSGSIZE longer than QMP_LINE_MAX, -ENOBUFS the
+ * queue is full, -EPIPE the connection is lost, errnos of dup.
  */
-int qmp_execute(struct qmp *qmp, const char *command, struct json *arguments, int fd, uint64_t timeout_ms,
-		qmp_done_fn done, void *userdata);
+int qmp_execute(struct qmp *qmp, const char *command, struct json *arguments, int fd,
+		uint64_t timeout_ms, qmp_done_fn done, void *userdata);
 
 #endif

@@ -85,7 +85,8 @@ static const char *cpuinfo_value(const char *text, const char *key)
 {
 	size_t len = strlen(key);
 
-	for (const char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+	for (const char *line = text; line;
+	     line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
 		const char *colon;
 
 		if (strncmp(line, key, len) != 0 || (line[len] != '\t' && line[len] != ' '))
@@ -114,7 +115,10 @@ unsigned int tsc_khz_cpuinfo(const char *text)
 	const char *mhz = cpuinfo_value(text, "cpu MHz"), *flags = cpuinfo_value(text, "flags");
 	double value;
 
-	/* With APERF/MPERF the kernel shows the momentary frequency there; without, that of the counter. */
+	/*
+	 * With APERF/MPERF the kernel shows the momentary frequency there; without, that of the
+	 * counter.
+	 */
 	if (!mhz || !flags || !has_flag(flags, "constant_tsc") || has_flag(flags, "aperfmperf"))
 		return 0;
 	value = strtod(mhz, NULL) * 1000.0;

@@ -2,14 +2,14 @@
 /*
  * Theory of operation
  *
- * The server is handed a listening socket. It is bound to a name in the sandbox's folder (0700), connected to at once
- * by ourselves, and the name removed: there is no moment at which somebody else could connect. The connected end
- * becomes QEMU's.
+ * The server is handed a listening socket. It is bound to a name in the sandbox's folder (0700),
+ * connected to at once by ourselves, and the name removed: there is no moment at which somebody
+ * else could connect. The connected end becomes QEMU's.
  *
- * Both flavours build their sandbox themselves: new mount, pid and network namespace, pivot_root into the served
- * folder, capabilities down to those that serving files of many owners needs, a seccomp list. They fork for it:
- * our child waits, its child ("inner") serves. The inner process asks for SIGTERM when its parent dies, and
- * sees the end of the connection when QEMU dies.
+ * Both flavours build their sandbox themselves: new mount, pid and network namespace, pivot_root
+ * into the served folder, capabilities down to those that serving files of many owners needs, a
+ * seccomp list. They fork for it: our child waits, its child ("inner") serves. The inner process
+ * asks for SIGTERM when its parent dies, and sees the end of the connection when QEMU dies.
  */
 #include "hypervisor/virtiofsd.h"
 
@@ -44,14 +44,19 @@
 #define INNER_MAX 4
 /* For the inner process to vanish after SIGKILL, ms; it may sit in a disk operation. */
 #define INNER_GONE_MS 5000
-/* A descriptor per file that the guest's cache knows: as many as the system lets one process have. */
+/*
+ * A descriptor per file that the guest's cache knows: as many as the system lets one process have.
+ */
 #define NOFILE_MAX (1u << 20)
 #define MEMLOCK_BYTES_MAX (64u << 10)
 
 #define CAP(name) (UINT64_C(1) << CAP_##name)
-/* Serving files of many owners; SYS_ADMIN and SETPCAP to build the sandbox, dropped by the server itself. */
-#define SERVER_CAPS                                                                                       \
-	(CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETGID) | CAP(SETUID) |          \
+/*
+ * Serving files of many owners; SYS_ADMIN and SETPCAP to build the sandbox, dropped by the server
+ * itself.
+ */
+#define SERVER_CAPS                                                                                \
+	(CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETGID) | CAP(SETUID) |  \
 	 CAP(MKNOD) | CAP(SETFCAP) | CAP(SETPCAP) | CAP(SYS_ADMIN))
 
 static const char *const usual_places[] = {
@@ -111,13 +116,15 @@ static char *escape(const char *text)
 }
 
 /*
- * xattr: images have file capabilities. announce_submounts: each mount below is a file system of its own to the guest, as
- * inode numbers of two may be equal. No thread pool: requests are answered where they are read, the fastest way
- * for one guest. Locks stay in the guest: a lock taken on the host would be a way to stall others.
+ * xattr: images have file capabilities. announce_submounts: each mount below is a file system of
+ * its own to the guest, as inode numbers of two may be equal. No thread pool: requests are answered
+ * where they are read, the fastest way for one guest. Locks stay in the guest: a lock taken on the
+ * host would be a way to stall others.
  *
- * Cache: "always" with a timeout of a second. The guest keeps pages from one open to the next, so that a program is
- * not read again at each exec (a fifth of the time), asks for attributes anew after a second and then drops pages whose
- * modification time or size has changed: what the host changes is seen within a second, as with "auto".
+ * Cache: "always" with a timeout of a second. The guest keeps pages from one open to the next, so
+ * that a program is not read again at each exec (a fifth of the time), asks for attributes anew
+ * after a second and then drops pages whose modification time or size has changed: what the host
+ * changes is seen within a second, as with "auto".
  */
 static void add_c(struct args *a, const char *dir, int fd)
 {
@@ -128,8 +135,9 @@ static void add_c(struct args *a, const char *dir, int fd)
 	add(a, "-o");
 	add(a, "source=%s", dir);
 	add(a, "-o");
-	add(a, "sandbox=namespace,cache=always,timeout=1,xattr,announce_submounts,no_posix_lock,no_flock,"
-	       "log_level=err");
+	add(a,
+	    "sandbox=namespace,cache=always,timeout=1,xattr,announce_submounts,no_posix_lock,"
+	    "no_flock,log_level=err");
 }
 
 static void add_rust(struct args *a, const char *dir, int fd)
@@ -147,7 +155,8 @@ static void add_rust(struct args *a, const char *dir, int fd)
 	add(a, "--log-level=error");
 }
 
-int file_server_argv(enum file_server_flavour flavour, const char *path, const char *dir, int fd, char ***ret)
+int file_server_argv(enum file_server_flavour flavour, const char *path, const char *dir, int fd,
+		     char ***ret)
 {
 	_cleanup_free_ char *escaped = flavour == FILE_SERVER_C ? escape(dir) : NULL;
 	struct args a = { .n = 0 };
@@ -183,7 +192,9 @@ void file_server_free_argv(char **argv)
 
 /* ---- which one ---- */
 
-/* C: "virtiofsd version 7.2.22 (…)"; Rust: "virtiofsd 1.10.1", earlier "virtiofsd backend 1.4.0". */
+/*
+ * C: "virtiofsd version 7.2.22 (…)"; Rust: "virtiofsd 1.10.1", earlier "virtiofsd backend 1.4.0".
+ */
 int file_server_flavour_parse(const char *text, enum file_server_flavour *ret)
 {
 	const char *rest = text;
@@ -217,8 +228,9 @@ static int find_program(const char *wanted, const char **ret, struct err *err)
 			return 0;
 		}
 	}
-	return err_set(err, -ENOENT, "file server: no virtiofsd at '%s', '%s', '%s' or '%s'; install the package "
-				     "qemu-system-common (Debian 12) or virtiofsd",
+	return err_set(err, -ENOENT,
+		       "file server: no virtiofsd at '%s', '%s', '%s' or '%s'; install the package "
+		       "qemu-system-common (Debian 12) or virtiofsd",
 		       usual_places[0], usual_places[1], usual_places[2], usual_places[3]);
 }
 
@@ -260,9 +272,12 @@ static int ask_version(const char *path, char *buf, size_t size, struct err *err
 	close(TAKE_FD(out));
 	r = reap_in_time(pid, FILE_SERVER_VERSION_MS);
 	if (r < 0)
-		return err_set(err, r, "file server '%s': --version does not end within %d ms", path,
-			       FILE_SERVER_VERSION_MS);
-	/* All of it is in the pipe by now: 64 KiB fit, and one who writes more would not have ended. */
+		return err_set(err, r, "file server '%s': --version does not end within %d ms",
+			       path, FILE_SERVER_VERSION_MS);
+	/*
+	 * All of it is in the pipe by now: 64 KiB fit, and one who writes more would not have
+	 * ended.
+	 */
 	n = io_read_full(in, buf, size - 1);
 	buf[n > 0 ? n : 0] = '\0';
 	return 0;
@@ -276,8 +291,10 @@ static int find_flavour(const char *path, enum file_server_flavour *ret, struct 
 	if (r < 0)
 		return r;
 	if (file_server_flavour_parse(text, ret) < 0)
-		return err_set(err, -EINVAL, "file server '%s': its --version does not say that it is a virtiofsd",
-			       path);
+		return err_set(
+			err, -EINVAL,
+			"file server '%s': its --version does not say that it is a virtiofsd",
+			path);
 	return 0;
 }
 
@@ -298,7 +315,8 @@ static int make_sockets(int dirfd, int *ret_listen, int *ret_connected, struct e
 		return err_set_errno(err, -errno, "remove '%s'", SOCKET_FILE);
 	if (bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return err_set_errno(err, -errno, "socket of the file server: bind");
-	if (listen(listen_fd, 1) < 0 || connect(connected, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (listen(listen_fd, 1) < 0 ||
+	    connect(connected, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		r = -errno;
 	if (unlinkat(dirfd, SOCKET_FILE, 0) < 0 && r == 0)
 		r = -errno;
@@ -327,8 +345,8 @@ static void on_child(pid_t pid, int status, void *userdata)
 		fs->on_exit(fs, status, reason, fs->userdata);
 }
 
-static int spawn(struct file_server *fs, const char *path, const char *dir, int listen_fd, int stderr_fd,
-		 struct err *err)
+static int spawn(struct file_server *fs, const char *path, const char *dir, int listen_fd,
+		 int stderr_fd, struct err *err)
 {
 	struct jail jail = {
 		.path = path,
@@ -355,7 +373,8 @@ static int spawn(struct file_server *fs, const char *path, const char *dir, int 
 	return r;
 }
 
-static int start(struct file_server *fs, struct loop *loop, const struct file_server_config *config, struct err *err)
+static int start(struct file_server *fs, struct loop *loop, const struct file_server_config *config,
+		 struct err *err)
 {
 	_cleanup_close_ int listen_fd = -EBADF, words_in = -EBADF, words_out = -EBADF;
 	const char *path = NULL;
@@ -382,8 +401,9 @@ static int start(struct file_server *fs, struct loop *loop, const struct file_se
 	return r < 0 ? err_set_errno(err, r, "watch the file server") : 0;
 }
 
-int file_server_create(struct loop *loop, const struct file_server_config *config, file_server_exit_fn on_exit,
-		       void *userdata, struct file_server **ret, struct err *err)
+int file_server_create(struct loop *loop, const struct file_server_config *config,
+		       file_server_exit_fn on_exit, void *userdata, struct file_server **ret,
+		       struct err *err)
 {
 	struct file_server *fs;
 	struct stat st;
@@ -424,7 +444,10 @@ pid_t file_server_pid(const struct file_server *fs)
 
 /* ---- the process inside ---- */
 
-/* pidfds of the server's children, at most INNER_MAX. Their pids cannot be reused while the server lives and waits. */
+/*
+ * pidfds of the server's children, at most INNER_MAX. Their pids cannot be reused while the server
+ * lives and waits.
+ */
 static size_t open_inner(pid_t pid, int *fds)
 {
 	_cleanup_free_ char *text = NULL;
@@ -436,7 +459,8 @@ static size_t open_inner(pid_t pid, int *fds)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
 	if (io_read_file(AT_FDCWD, path, 256, &text, NULL) < 0)
 		return 0;
-	for (word = strtok_r(text, " \n", &rest); word && n < INNER_MAX; word = strtok_r(NULL, " \n", &rest)) {
+	for (word = strtok_r(text, " \n", &rest); word && n < INNER_MAX;
+	     word = strtok_r(NULL, " \n", &rest)) {
 		uint64_t child;
 
 		if (io_parse_u64(word, INT32_MAX, &child) < 0)
@@ -449,8 +473,9 @@ static size_t open_inner(pid_t pid, int *fds)
 }
 
 /*
- * In a child of ours, in the namespace of a server that may be hostile: nothing is run from there, links are not
- * followed, and the only change is one that takes rights away. Returns 0 or a positive errno.
+ * In a child of ours, in the namespace of a server that may be hostile: nothing is run from there,
+ * links are not followed, and the only change is one that takes rights away. Returns 0 or a
+ * positive errno.
  */
 static int readonly_inside(const struct file_server *fs, int pidfd, const char *path)
 {
@@ -472,7 +497,8 @@ static int readonly_inside(const struct file_server *fs, int pidfd, const char *
 	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 	if (fd < 0)
 		return errno;
-	return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? errno : 0;
+	return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? errno
+											    : 0;
 }
 
 int file_server_set_readonly(struct file_server *fs, const char *path, struct err *err)
@@ -493,9 +519,11 @@ int file_server_set_readonly(struct file_server *fs, const char *path, struct er
 	if (pid < 0)
 		return err_set_errno(err, -errno, "file server: fork");
 	if (!WIFEXITED(status))
-		return err_set(err, -EPROTO, "file server: helper ended with wait status 0x%x", (unsigned int)status);
+		return err_set(err, -EPROTO, "file server: helper ended with wait status 0x%x",
+			       (unsigned int)status);
 	if (WEXITSTATUS(status) != 0)
-		return err_set_errno(err, -WEXITSTATUS(status), "file server: make '%s' read-only", path);
+		return err_set_errno(err, -WEXITSTATUS(status), "file server: make '%s' read-only",
+				     path);
 	return 0;
 }
 

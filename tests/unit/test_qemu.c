@@ -19,7 +19,8 @@
 #include "tests/unit/vm_rig.h"
 
 /* A VMM of our own: a shell script that does what @body says. */
-static void fake_vmm(struct rig *rig, struct vm_config *config, char *path, size_t size, const char *body)
+static void fake_vmm(struct rig *rig, struct vm_config *config, char *path, size_t size,
+		     const char *body)
 {
 	FILE *f;
 
@@ -87,7 +88,8 @@ static void vmm_that_exits_at_once_gives_its_words(void **state)
 	struct err err = ERR_INIT;
 	char path[100];
 
-	fake_vmm(rig, &config, path, sizeof(path), "printf 'qemu: no\\033[31m such machine\\n' >&2; exit 3");
+	fake_vmm(rig, &config, path, sizeof(path),
+		 "printf 'qemu: no\\033[31m such machine\\n' >&2; exit 3");
 	assert_int_equal(try_create(rig, &config, &err), 0);
 	rig_wait(rig, &rig->exited);
 	assert_true(WIFEXITED(rig->status) && WEXITSTATUS(rig->status) == 3);
@@ -145,7 +147,9 @@ static void vm_may_be_destroyed_in_its_callback(void **state)
 	char path[100];
 
 	fake_vmm(rig, &config, path, sizeof(path), "exit 0");
-	assert_int_equal(vm_create(vm_driver_find("qemu"), rig->loop, &config, &events, rig, &rig->vm, &err), 0);
+	assert_int_equal(
+		vm_create(vm_driver_find("qemu"), rig->loop, &config, &events, rig, &rig->vm, &err),
+		0);
 	rig_wait(rig, &rig->exited);
 	rig_teardown(rig);
 }
@@ -162,15 +166,19 @@ static void wait_for(struct rig *rig, const char *path)
 {
 	char script[256];
 
-	snprintf(script, sizeof(script), "i=0; while ! ls %s 2>/dev/null && [ $i -lt 300 ]; do usleep 20000; i=$((i+1)); done; ls %s",
-		 path, path);
+	snprintf(
+		script, sizeof(script),
+		"i=0; while ! ls %s 2>/dev/null && [ $i -lt 300 ]; do usleep 20000; i=$((i+1)); done; ls %s",
+		path, path);
 	rig_sh_ok(rig, script);
 }
 
 static void try_disk(struct rig *rig)
 {
 	_cleanup_close_ int fd = memfd_create("disk", MFD_CLOEXEC);
-	struct vm_device disk = { .kind = VM_DEVICE_DISK, .id = "a-disk-with-a-long-name", .fd = fd };
+	struct vm_device disk = { .kind = VM_DEVICE_DISK,
+				  .id = "a-disk-with-a-long-name",
+				  .fd = fd };
 	char block[512] = "hello from the host";
 
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
@@ -180,7 +188,9 @@ static void try_disk(struct rig *rig)
 	wait_for(rig, "/sys/block/vda/size");
 	rig_sh_ok(rig, "cat /sys/block/vda/serial");
 	assert_string_equal(rig->out, "a-disk-with-a-long-n");
-	rig_sh_ok(rig, "head -c 19 /dev/vda; echo written by guest | dd of=/dev/vda bs=512 conv=sync 2>/dev/null; sync");
+	rig_sh_ok(
+		rig,
+		"head -c 19 /dev/vda; echo written by guest | dd of=/dev/vda bs=512 conv=sync 2>/dev/null; sync");
 	assert_string_equal(rig->out, "hello from the host");
 	assert_int_equal(pread(fd, block, 16, 0), 16);
 	assert_memory_equal(block, "written by guest", 16);
@@ -202,13 +212,17 @@ static void try_readonly_disk(struct rig *rig)
 	wait_for(rig, "/sys/block/vda/ro");
 	rig_sh_ok(rig, "cat /sys/block/vda/ro");
 	assert_string_equal(rig->out, "1\n");
-	assert_int_not_equal(rig_sh(rig, "blockdev --setrw /dev/vda; echo x | dd of=/dev/vda bs=512 conv=sync,fsync"), 0);
+	assert_int_not_equal(
+		rig_sh(rig,
+		       "blockdev --setrw /dev/vda; echo x | dd of=/dev/vda bs=512 conv=sync,fsync"),
+		0);
 	assert_int_equal(pread(fd, block, sizeof(block), 0), sizeof(block));
 	assert_int_equal(block[0], 0);
 	/* no descriptor of QEMU's can write it */
-	snprintf(text, sizeof(text),
-		 "cd /proc/%d/fd && for f in *; do case $(readlink $f) in *memfd:disk*) grep flags ../fdinfo/$f;; esac; done",
-		 (int)vm_pid(rig->vm));
+	snprintf(
+		text, sizeof(text),
+		"cd /proc/%d/fd && for f in *; do case $(readlink $f) in *memfd:disk*) grep flags ../fdinfo/$f;; esac; done",
+		(int)vm_pid(rig->vm));
 	FILE *p = popen(text, "re");
 	unsigned int flags, n = 0;
 
@@ -224,7 +238,8 @@ static void try_readonly_disk(struct rig *rig)
 static int make_tap(void)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC),
+	    sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0 && sock >= 0);
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "rigtap");
@@ -238,11 +253,15 @@ static int make_tap(void)
 static void try_nic(struct rig *rig)
 {
 	_cleanup_close_ int fd = make_tap();
-	struct vm_device nic = { .kind = VM_DEVICE_NIC, .id = "eth0", .fd = fd, .mac = "02:00:00:12:34:56" };
+	struct vm_device nic = {
+		.kind = VM_DEVICE_NIC, .id = "eth0", .fd = fd, .mac = "02:00:00:12:34:56"
+	};
 
 	assert_int_equal(rig_add(rig, &nic), 0);
 	wait_for(rig, "/sys/class/net/eth0/address");
-	rig_sh_ok(rig, "cat /sys/class/net/eth0/address; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up");
+	rig_sh_ok(
+		rig,
+		"cat /sys/class/net/eth0/address; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up");
 	assert_string_equal(rig->out, "02:00:00:12:34:56\n");
 	assert_int_equal(system("ip addr add 10.99.0.1/24 dev rigtap"), 0);
 	rig_sh_ok(rig, "ping -c 1 -W 5 10.99.0.1");
@@ -252,7 +271,9 @@ static void try_nic(struct rig *rig)
 
 static void bad_devices_are_refused(struct rig *rig)
 {
-	struct vm_device bad = { .kind = VM_DEVICE_NIC, .id = "x,y", .fd = 0, .mac = "02:00:00:12:34:56" };
+	struct vm_device bad = {
+		.kind = VM_DEVICE_NIC, .id = "x,y", .fd = 0, .mac = "02:00:00:12:34:56"
+	};
 
 	assert_int_equal(rig_add(rig, &bad), -EINVAL);
 	bad.id = "x";
@@ -294,9 +315,16 @@ static void every_slot_takes_a_device_and_no_more(void **state)
 	rig_sh_ok(rig, "true");
 	for (int i = 0; i < VM_HOTPLUG_SLOTS; i++) {
 		snprintf(id, sizeof(id), "d%d", i);
-		assert_int_equal(rig_add(rig, &(struct vm_device){ .kind = VM_DEVICE_DISK, .id = id, .fd = fd, .readonly = true }), 0);
+		assert_int_equal(rig_add(rig, &(struct vm_device){ .kind = VM_DEVICE_DISK,
+								   .id = id,
+								   .fd = fd,
+								   .readonly = true }),
+				 0);
 	}
-	assert_int_equal(rig_add(rig, &(struct vm_device){ .kind = VM_DEVICE_DISK, .id = "more", .fd = fd, .readonly = true }),
+	assert_int_equal(rig_add(rig, &(struct vm_device){ .kind = VM_DEVICE_DISK,
+							   .id = "more",
+							   .fd = fd,
+							   .readonly = true }),
 			 -ENOSPC);
 	snprintf(id, sizeof(id), "vd%c", 'a' + VM_HOTPLUG_SLOTS - 1);
 	snprintf(path, sizeof(path), "/sys/block/%s/serial", id);
@@ -322,7 +350,9 @@ static void ejected_device_frees_its_slot(void **state)
 	for (int round = 0; round < 4; round++) {
 		wait_for(rig, "/sys/block/vda/size");
 		start = rig_now();
-		rig_sh_ok(rig, "for s in /sys/bus/pci/slots/*; do [ $(cat $s/adapter) = 1 ] && echo 0 >$s/power; done; true");
+		rig_sh_ok(
+			rig,
+			"for s in /sys/bus/pci/slots/*; do [ $(cat $s/adapter) = 1 ] && echo 0 >$s/power; done; true");
 		while ((r = rig_add(rig, &disk)) == -EEXIST)
 			assert_true(loop_run_once(rig->loop) >= 0);
 		assert_int_equal(r, 0);
@@ -345,7 +375,10 @@ static void guest_that_powers_off_is_reported(void **state)
 	assert_non_null(strstr(rig->reason, "guest-"));
 	vm_console_tail(rig->vm, tail, sizeof(tail));
 	assert_non_null(strstr(tail, "said on the console"));
-	assert_int_equal(rig_add(rig, &(struct vm_device){ .kind = VM_DEVICE_DISK, .id = "d", .fd = rig->dirfd, .readonly = true }),
+	assert_int_equal(rig_add(rig, &(struct vm_device){ .kind = VM_DEVICE_DISK,
+							   .id = "d",
+							   .fd = rig->dirfd,
+							   .readonly = true }),
 			 -EPIPE);
 	rig_teardown(rig);
 }
@@ -357,7 +390,9 @@ static void console_flood_is_bounded(void **state)
 	char tail[200];
 
 	rig_boot(rig);
-	rig_sh_ok(rig, "yes 0123456789012345678901234567890 | head -c 1000000 >/dev/console; echo 'the end' >/dev/console; sleep 1");
+	rig_sh_ok(
+		rig,
+		"yes 0123456789012345678901234567890 | head -c 1000000 >/dev/console; echo 'the end' >/dev/console; sleep 1");
 	assert_int_equal(fstatat(rig->dirfd, "console.log", &st, 0), 0);
 	assert_true(st.st_size > 100000 && st.st_size <= 262144);
 	assert_true(vm_console_tail(rig->vm, tail, sizeof(tail)) > 0);

@@ -29,7 +29,9 @@ static void flavour_is_told_by_the_version(void **state)
 {
 	enum file_server_flavour flavour;
 
-	assert_int_equal(file_server_flavour_parse("virtiofsd version 7.2.22 (Debian 1:7.2)\n", &flavour), 0);
+	assert_int_equal(
+		file_server_flavour_parse("virtiofsd version 7.2.22 (Debian 1:7.2)\n", &flavour),
+		0);
 	assert_int_equal(flavour, FILE_SERVER_C);
 	assert_int_equal(file_server_flavour_parse("virtiofsd 1.10.1\n", &flavour), 0);
 	assert_int_equal(flavour, FILE_SERVER_RUST);
@@ -58,7 +60,9 @@ static void folder_cannot_add_options(void **state)
 
 static int try_create(struct rig *rig, const char *path, const char *dir, struct err *err)
 {
-	const struct file_server_config config = { .path = path, .dir = dir, .state_dirfd = rig->dirfd };
+	const struct file_server_config config = { .path = path,
+						   .dir = dir,
+						   .state_dirfd = rig->dirfd };
 	struct file_server *fs = NULL;
 	int r = file_server_create(rig->loop, &config, NULL, NULL, &fs, err);
 
@@ -175,7 +179,9 @@ static void late_mount_appears_and_can_become_readonly(void **state)
 	mount_tmpfs(&s, "late");
 	make_dir(&s, "late/inner");
 	mount_tmpfs(&s, "late/inner");
-	rig_sh_ok(s.rig, "echo one >/mnt/late/file && echo two >/mnt/late/inner/file && stat -f -c %T /mnt/late");
+	rig_sh_ok(
+		s.rig,
+		"echo one >/mnt/late/file && echo two >/mnt/late/inner/file && stat -f -c %T /mnt/late");
 	rig_sh_ok(s.rig, "grep -c ' /mnt/late' /proc/mounts");
 	assert_string_equal(s.rig->out, "2\n"); /* announced as mounts of their own */
 
@@ -187,8 +193,10 @@ static void late_mount_appears_and_can_become_readonly(void **state)
 	assert_int_not_equal(rig_sh(s.rig, "echo x >/mnt/late/inner/new"), 0);
 	assert_non_null(strstr(s.rig->out, "Read-only file system"));
 	assert_int_not_equal(rig_sh(s.rig, "mount -o remount,rw /mnt/late; rm /mnt/late/file"), 0);
-	rig_sh_ok(s.rig, "echo elsewhere >/mnt/file && chown 1234:5678 /mnt/file && chmod 4711 /mnt/file && "
-			 "mknod /mnt/fifo p && mknod /mnt/null c 1 3 && stat -c '%u %g %a' /mnt/file");
+	rig_sh_ok(
+		s.rig,
+		"echo elsewhere >/mnt/file && chown 1234:5678 /mnt/file && chmod 4711 /mnt/file && "
+		"mknod /mnt/fifo p && mknod /mnt/null c 1 3 && stat -c '%u %g %a' /mnt/file");
 	assert_string_equal(s.rig->out, "1234 5678 4711\n");
 	/* only there, not on our side */
 	make_dir(&s, "late/ours");

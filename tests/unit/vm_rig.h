@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm_rig.h - a real VM for tests: our guest kernel, an initramfs of busybox, and a shell on the agent's channel
+ * vm_rig.h - a real VM for tests: our guest kernel, an initramfs of busybox, and a shell on the
+ * agent's channel
  *
  * Order: rig_setup -> [rig.share_dir …] -> rig_boot -> rig_sh … -> rig_teardown.
  * Needs: build/guest/vmlinux (make guest-kernel), /bin/busybox (busybox-static).
@@ -64,13 +65,14 @@ static const char rig_init[] =
 	"poweroff -f\n";
 
 /* One member of a "newc" archive. */
-static inline void rig_cpio(FILE *f, const char *name, unsigned int mode, const void *data, size_t len)
+static inline void rig_cpio(FILE *f, const char *name, unsigned int mode, const void *data,
+			    size_t len)
 {
 	static unsigned int ino = 1;
 	long pos;
 
-	fprintf(f, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x%s%c", ino++, mode, 0, 0, 1, 0, len, 0,
-		0, 0, 0, strlen(name) + 1, 0, name, 0);
+	fprintf(f, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x%s%c", ino++, mode,
+		0, 0, 1, 0, len, 0, 0, 0, 0, strlen(name) + 1, 0, name, 0);
 	for (pos = ftell(f); pos % 4; pos++)
 		fputc(0, f);
 	if (len)
@@ -88,7 +90,8 @@ static inline void rig_make_initrd(struct rig *rig)
 	assert_non_null(f);
 	assert_int_equal(io_read_file(AT_FDCWD, RIG_BUSYBOX, 16u << 20, &busybox, &len), 0);
 	for (size_t i = 0; i < 5; i++)
-		rig_cpio(f, (const char *[]){ "dev", "proc", "sys", "bin", "sbin" }[i], 040755, NULL, 0);
+		rig_cpio(f, (const char *[]){ "dev", "proc", "sys", "bin", "sbin" }[i], 040755,
+			 NULL, 0);
 	rig_cpio(f, "bin/busybox", 0100755, busybox, len);
 	rig_cpio(f, "init", 0100755, rig_init, sizeof(rig_init) - 1);
 	rig_cpio(f, "TRAILER!!!", 0, NULL, 0);
@@ -157,7 +160,8 @@ static inline void rig_wait(struct rig *rig, const bool *flag)
 	char tail[2000];
 
 	rig->late = false;
-	assert_int_equal(loop_add_timer(rig->loop, RIG_LIMIT_MS, rig_on_limit, rig, &rig->timer), 0);
+	assert_int_equal(loop_add_timer(rig->loop, RIG_LIMIT_MS, rig_on_limit, rig, &rig->timer),
+			 0);
 	while (!*flag && !rig->late)
 		loop_run_once(rig->loop);
 	loop_source_destroy(rig->timer);
@@ -196,7 +200,8 @@ static inline void rig_boot_config(struct rig *rig, const struct vm_config *conf
 		fail_msg("%s", err.text);
 	rig->agent = vm_agent_fd(rig->vm);
 	assert_true(rig->agent >= 0);
-	assert_int_equal(loop_add_fd(rig->loop, rig->agent, LOOP_READ, rig_on_agent, rig, &rig->reader), 0);
+	assert_int_equal(
+		loop_add_fd(rig->loop, rig->agent, LOOP_READ, rig_on_agent, rig, &rig->reader), 0);
 }
 
 static inline void rig_boot(struct rig *rig)
@@ -251,7 +256,7 @@ static inline int rig_add(struct rig *rig, const struct vm_device *device)
 	rig->done = false;
 	r = vm_add_device(rig->vm, device, rig_on_done, rig, &err);
 	if (r < 0) {
-		snprintf(rig->message, sizeof(rig->message), "%s", err.text);
+		snprintf(rig->message, sizeof(rig->message), "%.255s", err.text);
 		return r;
 	}
 	rig_wait(rig, &rig->done);
