@@ -363,13 +363,21 @@ int loop_add_child(struct loop *loop, pid_t pid, loop_child_fn fn, void *userdat
 
 void loop_child_reset(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	/*
+	 * The kernel's own structure, all zero: SIG_DFL. The C library's call refuses its own two signals,
+	 * which posix_spawn(3) leaves ignored in what it starts.
+	 */
+	const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} action = { 0 };
 	sigset_t none;
 	int signo;
 
-	/* SIGKILL, SIGSTOP and the C library's own two refuse; they have no other disposition. */
 	for (signo = 1; signo < NSIG; signo++)
-		sigaction(signo, &action, NULL);
+		syscall(SYS_rt_sigaction, signo, &action, NULL, sizeof(action.mask));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
