@@ -21,7 +21,7 @@ HARDEN := $(foreach f,-fstack-protector-strong -fstack-clash-protection -fcf-pro
 SECTIONS := -ffunction-sections -fdata-sections
 OPT ?= -O2 -g
 FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -DONGGI_VERSION='"$(VERSION)"' -DONGGI_COMMIT='"$(GIT_COMMIT)"'
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -DONGGI_VERSION='"$(VERSION)"'
 CFLAGS_ALL = -std=gnu17 $(OPT) $(FORTIFY) $(WARNINGS) $(HARDEN) $(SECTIONS) $(SANITIZE) $(CFLAGS)
 LDFLAGS_ALL = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
@@ -63,6 +63,10 @@ $(BUILD)/obj/%.o: %.c Makefile | $(PROTO_H)
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIE -MMD -MP -c $< -o $@
+
+# Only these two know the commit, so that the others stay as they are from one commit to the next.
+$(BUILD)/obj/shim/runtime/dispatch.o $(BUILD)/obj/shim/runtime/features.o: \
+	CPPFLAGS += -DONGGI_COMMIT='"$(GIT_COMMIT)"'
 
 $(BUILD)/libcommon.a: $(COMMON_OBJ)
 $(BUILD)/libhypervisor.a: $(HYPERVISOR_OBJ)
