@@ -118,7 +118,7 @@ $(GUEST)/distro/.complete: guest-kernel/distro.sh guest-kernel/fetch-distro.sh
 
 .PHONY: guest guest-kernel guest-distro
 guest: $(GUEST)/initramfs.cpio ## the initramfs: the agent as its only program
-guest-kernel: deps ## build our own guest kernel (about 10 minutes once, then from a cache)
+guest-kernel: deps-kernel ## build our own guest kernel (about 10 minutes once, then from a cache)
 	@mkdir -p $(GUEST)
 	@guest-kernel/build.sh $(GUEST)
 guest-distro: $(GUEST)/distro/initramfs.cpio ## fetch Debian's cloud kernel for the guest
@@ -131,22 +131,31 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/make \1~\2/' | \
 		awk -F'~' '{ printf "%-20s%s\n", $$1, $$2 }'
 
+# As many jobs as there are processors, unless the caller has said how many.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 deps: ## install what is missing from Debian's packages
 	@.ci/install-packages
+
+.PHONY: deps-kernel deps-test
+deps-kernel:
+	@.ci/install-packages packages packages-kernel
+deps-test:
+	@.ci/install-packages packages packages-kernel packages-test
 
 images: deps
 	@tests/images/make-images $(BUILD)/images all
 
 # Recursive, so that packages are there before the compiler is asked for anything.
 run: deps ## build everything and run two containers in microVMs
-	@$(MAKE) --no-print-directory all guest
-	@$(MAKE) --no-print-directory images
+	@$(SUBMAKE) all guest
+	@$(SUBMAKE) images
 	@tests/demo $(BUILD)
 
-test: deps ## build and run every test; the last line counts them
-	@$(MAKE) --no-print-directory all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe \
+test: deps-test ## build and run every test; the last line counts them
+	@$(SUBMAKE) all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe \
 		$(BUILD)/tests/agent_driver
-	@$(MAKE) --no-print-directory images
+	@$(SUBMAKE) images
 	@tests/run-all $(BUILD)
 
 $(BUILD)/tests/probe: tests/vm/probe.c
@@ -170,8 +179,8 @@ $(BUILD)/tests/fuzz-replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuz
 fuzz-replay: $(FUZZERS:%=$(BUILD)/tests/fuzz-replay/%)
 
 # The harnesses again, with libFuzzer, in a build folder of their own.
-fuzz: deps ## fuzz each parser for FUZZ_SECONDS (60) with libFuzzer
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang FORTIFY= OPT="-O1 -g" \
+fuzz: deps-test ## fuzz each parser for FUZZ_SECONDS (60) with libFuzzer
+	@$(SUBMAKE) BUILD=$(BUILD)/fuzz CC=clang FORTIFY= OPT="-O1 -g" \
 		SANITIZE="-fsanitize=address,undefined -fsanitize=fuzzer-no-link" fuzz-build
 	@tests/fuzz/run $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS)
 
@@ -183,8 +192,8 @@ fuzz-build: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
 
 # ---- checks ------------------------------------------------------------------------------------------
 
-lint: deps ## include rules, lengths, headers, static analysis
-	@$(MAKE) --no-print-directory $(PROTO_H)
+lint: deps-test ## include rules, lengths, headers, static analysis
+	@$(SUBMAKE) $(PROTO_H)
 	tests/lint/includes.sh
 	tests/lint/shape.sh
 	BUILD=$(BUILD) tests/lint/headers.sh
@@ -193,9 +202,9 @@ lint: deps ## include rules, lengths, headers, static analysis
 		--suppress=uninitvar --suppress=nullPointerRedundantCheck --suppress=AssignmentAddressToInteger \
 		--suppress=comparePointers --suppress=arrayIndexThenCheck --suppress='*:$(BUILD)/*' -D_GNU_SOURCE -I. common agent hypervisor shim
 
-check-asan: deps ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
-	@$(MAKE) --no-print-directory all guest guest-kernel guest-distro images $(BUILD)/tests/probe
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPT="-O1 -g" FORTIFY= \
+check-asan: deps-test ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
+	@$(SUBMAKE) all guest guest-kernel guest-distro images $(BUILD)/tests/probe
+	@$(SUBMAKE) BUILD=$(BUILD)/asan OPT="-O1 -g" FORTIFY= \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-tests fuzz-replay $(BUILD)/asan/onggi-runtime
 	@tests/run-all $(BUILD)/asan unit fuzz
 	@tests/asan-vm $(BUILD)
@@ -204,7 +213,7 @@ check-asan: deps ## unit tests, corpora and VM tests with the host's programs un
 
 LIBDIR := $(DESTDIR)$(PREFIX)/lib/onggi
 install: ## install under DESTDIR and PREFIX (/usr/local)
-	@$(MAKE) --no-print-directory all guest
+	@$(SUBMAKE) all guest
 	install -D -m 0755 $(BUILD)/onggi-runtime $(DESTDIR)$(PREFIX)/bin/onggi-runtime
 	install -D -m 0444 $(GUEST)/initramfs.cpio $(LIBDIR)/initramfs.cpio
 	@if [ -f $(GUEST)/vmlinux ]; then echo "install vmlinux"; install -D -m 0444 $(GUEST)/vmlinux $(LIBDIR)/vmlinux; \
