@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/service.h"
+#include "agent/service_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,17 +17,6 @@
 #define SERVICE_PATH_MAX 4096u
 /* Columns and rows of a terminal. */
 #define SERVICE_TERMINAL_MAX 65535u
-
-struct service {
-	struct loop *loop;
-	struct container_table *containers;
-	struct share *share;
-	struct ttrpc_service ttrpc;
-	const struct service_hooks *hooks;
-	struct ttrpc_call *shutdown_call; /* a Shutdown is under way */
-	struct loop_source *shutdown_timer;
-	bool shutdown_answered;
-};
 
 /* ---- answers ---- */
 
@@ -52,7 +41,7 @@ static const struct {
 	{ -ECANCELED, TTRPC_CANCELED },
 };
 
-static void answer_failure(struct ttrpc_call *call, int code, const struct err *err)
+void service_answer_failure(struct ttrpc_call *call, int code, const struct err *err)
 {
 	enum ttrpc_code status = TTRPC_INTERNAL;
 
@@ -75,29 +64,28 @@ static void answer_setup_failure(struct ttrpc_call *call, int code, const struct
 	else if (code == -ENOENT || code == -ESRCH || code == -EBUSY || code == -EPIPE)
 		ttrpc_call_fail(call, TTRPC_INTERNAL, "%s", err->text);
 	else
-		answer_failure(call, code, err);
+		service_answer_failure(call, code, err);
 }
 
-static void answer_empty(struct ttrpc_call *call)
+void service_answer_empty(struct ttrpc_call *call)
 {
 	const Onggi__Agent__V1__Empty empty = ONGGI__AGENT__V1__EMPTY__INIT;
 
 	ttrpc_call_reply(call, &empty.base);
 }
 
-/* For handlers that are done when they return. */
-static void answer(struct ttrpc_call *call, int code, const struct err *err)
+void service_answer(struct ttrpc_call *call, int code, const struct err *err)
 {
 	if (code < 0)
-		answer_failure(call, code, err);
+		service_answer_failure(call, code, err);
 	else
-		answer_empty(call);
+		service_answer_empty(call);
 }
 
 static void on_container_done(struct container *c, int code, const struct err *err, void *userdata)
 {
 	(void)c;
-	answer(userdata, code, err);
+	service_answer(userdata, code, err);
 }
 
 static int find_process(struct service *s, const char *container_id, const char *exec_id, struct container **ret_c,
@@ -122,7 +110,7 @@ static void on_configured(int code, const struct err *err, void *userdata)
 		code = configure_info(&info, &local);
 	}
 	if (code < 0) {
-		answer_failure(call, code, err);
+		service_answer_failure(call, code, err);
 		return;
 	}
 	response.version = (char *)ONGGI_VERSION;
@@ -160,7 +148,7 @@ static void handle_configure(struct ttrpc_call *call, const void *message, void 
 		rc = share_mount(s->share, request->share_tag, on_configured, call, &err);
 	}
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void shutdown_timer(void *userdata)
@@ -173,7 +161,7 @@ static void shutdown_timer(void *userdata)
 	}
 	s->shutdown_answered = true;
 	sync();
-	answer_empty(s->shutdown_call);
+	service_answer_empty(s->shutdown_call);
 	/* The answer leaves before the machine does. */
 	loop_timer_set(s->shutdown_timer, 0);
 }
@@ -197,7 +185,7 @@ static void handle_shutdown(struct ttrpc_call *call, const void *message, void *
 	}
 	rc = loop_add_timer(s->loop, SERVICE_SHUTDOWN_TIMEOUT_MS, shutdown_timer, s, &s->shutdown_timer);
 	if (rc < 0) {
-		answer_failure(call, rc, NULL);
+		service_answer_failure(call, rc, NULL);
 		return;
 	}
 	s->shutdown_call = call;
@@ -300,7 +288,7 @@ static void handle_create_container(struct ttrpc_call *call, const void *message
 		rc = container_create(s->containers, &create, on_created, call, &err);
 	}
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void handle_remove_container(struct ttrpc_call *call, const void *message, void *userdata)
@@ -315,7 +303,7 @@ static void handle_remove_container(struct ttrpc_call *call, const void *message
 	if (rc >= 0)
 		rc = container_remove(c, on_container_done, call, &err);
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void pause_container(struct service *s, struct ttrpc_call *call, const char *id, bool paused)
@@ -328,7 +316,7 @@ static void pause_container(struct service *s, struct ttrpc_call *call, const ch
 	if (rc >= 0)
 		rc = container_pause(c, paused, on_container_done, call, &err);
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void handle_pause_container(struct ttrpc_call *call, const void *message, void *userdata)
@@ -349,7 +337,7 @@ static void answer_tasks(struct ttrpc_call *call, const struct container_task *t
 	_cleanup_free_ Onggi__Agent__V1__GuestProcess **list = calloc(n + 1, sizeof(*list));
 
 	if (!messages || !list) {
-		answer_failure(call, -ENOMEM, NULL);
+		service_answer_failure(call, -ENOMEM, NULL);
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -378,7 +366,7 @@ static void handle_list_processes(struct ttrpc_call *call, const void *message, 
 	if (rc >= 0)
 		rc = container_tasks(c, &tasks, &n, &err);
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 	else
 		answer_tasks(call, tasks, n);
 }
@@ -411,7 +399,7 @@ static void handle_start_process(struct ttrpc_call *call, const void *message, v
 	if (rc >= 0)
 		rc = container_start_process(c, p, on_started, call, &err);
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void handle_add_process(struct ttrpc_call *call, const void *message, void *userdata)
@@ -426,7 +414,7 @@ static void handle_add_process(struct ttrpc_call *call, const void *message, voi
 	if (rc >= 0)
 		rc = container_add_process(c, request->exec_id, (const char *)request->process.data,
 					   request->process.len, &err);
-	answer(call, rc, &err);
+	service_answer(call, rc, &err);
 }
 
 static void handle_remove_process(struct ttrpc_call *call, const void *message, void *userdata)
@@ -441,7 +429,7 @@ static void handle_remove_process(struct ttrpc_call *call, const void *message, 
 	rc = find_process(s, request->container_id, request->exec_id, &c, &p, &err);
 	if (rc >= 0)
 		rc = container_remove_process(c, p, &err);
-	answer(call, rc, &err);
+	service_answer(call, rc, &err);
 }
 
 static void handle_signal_process(struct ttrpc_call *call, const void *message, void *userdata)
@@ -461,7 +449,7 @@ static void handle_signal_process(struct ttrpc_call *call, const void *message, 
 	if (rc >= 0)
 		rc = request->all ? container_signal_all(c, (int)request->signal, &err) :
 				    process_signal(p, (int)request->signal, &err);
-	answer(call, rc, &err);
+	service_answer(call, rc, &err);
 }
 
 static void on_waited(struct process *p, int code, const struct err *err, void *userdata)
@@ -471,7 +459,7 @@ static void on_waited(struct process *p, int code, const struct err *err, void *
 	struct process_exit end;
 
 	if (code < 0) {
-		answer_failure(call, code, err);
+		service_answer_failure(call, code, err);
 		return;
 	}
 	end = process_exit(p);
@@ -497,7 +485,7 @@ static void handle_wait_process(struct ttrpc_call *call, const void *message, vo
 			err_set_errno(&err, rc, "wait for a process of container '%s'", container_id(c));
 	}
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 /* ---- input and output ---- */
@@ -539,7 +527,7 @@ static void handle_read_output(struct ttrpc_call *call, const void *message, voi
 				      request->max_bytes);
 	}
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void on_written(int code, size_t written, void *userdata)
@@ -550,7 +538,7 @@ static void on_written(int code, size_t written, void *userdata)
 	if (code < 0) {
 		err_set_errno(&err, code, "write to the process");
 		/* Whatever a terminal or pipe says: nobody takes input there any more. */
-		answer_failure(userdata, -EPIPE, &err);
+		service_answer_failure(userdata, -EPIPE, &err);
 		return;
 	}
 	response.written = (uint32_t)written;
@@ -573,7 +561,7 @@ static void handle_write_input(struct ttrpc_call *call, const void *message, voi
 			err_set_errno(&err, rc, "write %zu bytes to the process", request->data.len);
 	}
 	if (rc < 0)
-		answer_failure(call, rc, &err);
+		service_answer_failure(call, rc, &err);
 }
 
 static void handle_close_input(struct ttrpc_call *call, const void *message, void *userdata)
@@ -588,7 +576,7 @@ static void handle_close_input(struct ttrpc_call *call, const void *message, voi
 	rc = find_process(s, request->container_id, request->exec_id, &c, &p, &err);
 	if (rc >= 0)
 		stdio_close_input(process_stdio(p));
-	answer(call, rc, &err);
+	service_answer(call, rc, &err);
 }
 
 static void handle_close_output(struct ttrpc_call *call, const void *message, void *userdata)
@@ -605,7 +593,7 @@ static void handle_close_output(struct ttrpc_call *call, const void *message, vo
 		rc = check_stream(request->stream, &err);
 	if (rc >= 0)
 		stdio_close_output(process_stdio(p), (enum stdio_stream)request->stream);
-	answer(call, rc, &err);
+	service_answer(call, rc, &err);
 }
 
 static void handle_resize_terminal(struct ttrpc_call *call, const void *message, void *userdata)
@@ -626,7 +614,7 @@ static void handle_resize_terminal(struct ttrpc_call *call, const void *message,
 		if (rc < 0)
 			err_set_errno(&err, rc, "set the size of the terminal");
 	}
-	answer(call, rc, &err);
+	service_answer(call, rc, &err);
 }
 
 /* ---- the table ---- */
@@ -655,6 +643,7 @@ static const struct ttrpc_method service_methods[] = {
 	METHOD("ListProcesses", container_ref, list_processes_response, handle_list_processes),
 	METHOD("RemoveProcess", process_ref, empty, handle_remove_process),
 	METHOD("RemoveContainer", container_ref, empty, handle_remove_container),
+	METHOD("UpdateNetwork", update_network_request, empty, service_update_network),
 	METHOD("Shutdown", empty, empty, handle_shutdown),
 };
 
@@ -665,6 +654,10 @@ int service_create(struct loop *loop, struct container_table *containers, struct
 
 	if (!s)
 		return -ENOMEM;
+	if (network_create(loop, NULL, &s->network) < 0) {
+		free(s);
+		return -ENOMEM;
+	}
 	s->loop = loop;
 	s->containers = containers;
 	s->share = share;
@@ -684,6 +677,7 @@ void service_destroy(struct service *s)
 	loop_source_destroy(s->shutdown_timer);
 	if (s->shutdown_call && !s->shutdown_answered)
 		ttrpc_call_fail(s->shutdown_call, TTRPC_CANCELED, "the agent is ending");
+	network_destroy(s->network);
 	free(s);
 }
 

@@ -78,7 +78,7 @@ static void run_agent(int sock)
 static void enter_world(char cgroup[64])
 {
 	snprintf(cgroup, 64, "/sys/fs/cgroup/onggi-test-%d", (int)getpid());
-	must(unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC));
+	must(unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET));
 	must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	must(mount("tmpfs", "/run", "tmpfs", 0, NULL));
 	must(mkdir("/run/onggi", 0700));
