@@ -287,6 +287,7 @@ static int container_prepare(struct container *c, const struct container_request
 		.shared = request->shared,
 		.n_shared = request->n_shared,
 		.registry = c->table->registry,
+		.hook_state = request->hook_state,
 	};
 	int rc, fd;
 
@@ -498,6 +499,8 @@ int container_start_process(struct container *c, struct process *p, process_done
 	if (rc < 0)
 		return rc;
 	process_expect(p, SETUP_STARTED, done, userdata);
+	if (p == c->init && c->spec->n_hooks[OCI_HOOK_START_CONTAINER])
+		process_expect_any_time(p);
 	return 0;
 }
 

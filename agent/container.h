@@ -52,6 +52,7 @@ struct container_request {
 	size_t n_sources;
 	const struct setup_shared_namespace *shared;
 	size_t n_shared;
+	const char *hook_state; /* see struct setup_request */
 };
 
 /*

@@ -214,6 +214,12 @@ void process_expect(struct process *p, enum setup_result want, process_done_fn d
 	loop_timer_set(p->timer, PROCESS_SETUP_TIMEOUT_MS);
 }
 
+void process_expect_any_time(struct process *p)
+{
+	if (p->timer)
+		loop_timer_disarm(p->timer);
+}
+
 int process_start(struct process *p, struct err *err)
 {
 	int rc;

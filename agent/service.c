@@ -236,6 +236,7 @@ static int read_sources(const Onggi__Agent__V1__CreateContainerRequest *request,
 			return err_set(err, -EINVAL, "field 'mounts[%zu].path' is too long", i);
 		sources[i].index = request->mounts[i]->index;
 		sources[i].path = request->mounts[i]->path;
+		sources[i].has_mounts_below = request->mounts[i]->has_mounts_below;
 	}
 	*ret = TAKE_PTR(sources);
 	return 0;
@@ -283,6 +284,7 @@ static void handle_create_container(struct ttrpc_call *call, const void *message
 			.n_sources = request->n_mounts,
 			.shared = shared,
 			.n_shared = request->n_namespaces,
+			.hook_state = request->hook_state,
 		};
 
 		rc = container_create(s->containers, &create, on_created, call, &err);

@@ -146,12 +146,25 @@ static int make_cgroup(struct setup *s, const struct setup_request *q, struct er
 	return r;
 }
 
+static int copy_hook_state(struct setup *s, const struct setup_request *q, struct err *err)
+{
+	if (!q->spec->n_hooks[OCI_HOOK_START_CONTAINER])
+		return 0;
+	if (!q->hook_state || !q->hook_state[0])
+		return err_set(err, -EINVAL, "no state for startContainer hooks");
+	s->hook_state = strdup(q->hook_state);
+	return s->hook_state ? 0 : -ENOMEM;
+}
+
 static int prepare(struct setup *s, const struct setup_request *q, struct support_warnings *warnings,
 		   struct err *err)
 {
 	int r;
 
 	r = support_check(q->spec, warnings, err);
+	if (r < 0)
+		return r;
+	r = copy_hook_state(s, q, err);
 	if (r < 0)
 		return r;
 	r = copy_paths(s, q, err);
@@ -205,6 +218,7 @@ void setup_destroy(struct setup *s)
 	cgroup_destroy(s->cgroup);
 	namespace_plan_finish(&s->plan);
 	seccomp_program_free(s->seccomp);
+	free(s->hook_state);
 	cleanup_close_p(&s->devpts_fd);
 	free(s);
 }

@@ -45,6 +45,7 @@
 struct setup_mount_source {
 	uint32_t index;
 	const char *path; /* absolute, below SETUP_SHARE_PATH */
+	bool has_mounts_below; /* on the host, with flags that are not to be covered by ours */
 };
 
 /* A namespace of this container that is shared under a key with others. */
@@ -63,6 +64,7 @@ struct setup_request {
 	const struct setup_shared_namespace *shared;
 	size_t n_shared;
 	struct namespace_registry *registry;
+	const char *hook_state;  /* JSON for startContainer hooks; NULL or "": the spec has none */
 	const char *share_path;  /* NULL: SETUP_SHARE_PATH */
 	const char *cgroup_root; /* NULL: CGROUP_ROOT */
 };

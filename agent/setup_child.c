@@ -42,6 +42,8 @@
 #include "agent/sysctl.h"
 #include "agent/user.h"
 #include "common/fd.h"
+#include "common/hook.h"
+#include "common/json.h"
 #include "common/loop.h"
 #include "common/path.h"
 
@@ -398,6 +400,41 @@ static int step_wait(struct state *s, struct err *err)
 	return 0;
 }
 
+/* The state as the container sees itself: with the pid of this process in its namespace. */
+static int state_for_hooks(const char *text, char **ret)
+{
+	_cleanup_json_ struct json *state = NULL;
+	int r = json_parse(text, strlen(text), &state, NULL);
+
+	if (r < 0)
+		return r;
+	if (!json_is_object(state))
+		return -EINVAL;
+	r = json_set(state, "pid", json_new_int(getpid()));
+	if (r < 0)
+		return r;
+	*ret = json_text(state, false);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* With the user and the capabilities of the container, as runc does it, and not yet with its filter. */
+static int step_hooks(struct state *s, struct err *err)
+{
+	const enum oci_hook_kind kind = OCI_HOOK_START_CONTAINER;
+	struct hook_context context = { 0 };
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	if (!s->setup->hook_state)
+		return 0;
+	r = state_for_hooks(s->setup->hook_state, &state);
+	if (r < 0)
+		return err_set_errno(err, r, "state for startContainer hooks");
+	context.state = state;
+	return hook_run_all(s->spec->hooks[kind], s->spec->n_hooks[kind], oci_hook_name(kind),
+			    &context, err);
+}
+
 static int step_exec(struct state *s, struct err *err)
 {
 	int r;
@@ -458,6 +495,7 @@ static const struct step {
 	{ "capabilities", step_capabilities, BOTH },
 	{ "program", step_program, BOTH },
 	{ "wait", step_wait, INIT },
+	{ "hooks", step_hooks, INIT },
 	{ "exec", step_exec, BOTH },
 };
 

@@ -28,6 +28,7 @@ struct setup {
 	struct cgroup *cgroup;
 	struct namespace_plan plan;
 	struct seccomp_program *seccomp; /* NULL: the spec has none */
+	char *hook_state;             /* JSON object for startContainer hooks; NULL: there are none */
 	int devpts_fd;                /* the container's devpts instance */
 	pid_t init_pid;               /* 0 until it is spawned */
 };

@@ -79,19 +79,6 @@ static int check_devices(const struct oci_spec *spec, struct support_warnings *w
 	return support_warn(w, "linux.devices: %zu devices of the host do not exist in the guest", skipped);
 }
 
-/* Those of the host side are run by the monitor; these two would have to run in here. */
-static int check_hooks(const struct oci_spec *spec, struct err *err)
-{
-	static const enum oci_hook_kind inside[] = { OCI_HOOK_CREATE_CONTAINER, OCI_HOOK_START_CONTAINER };
-
-	for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
-		if (spec->n_hooks[inside[i]])
-			return err_set(err, -EOPNOTSUPP, "hooks.%s is not supported in the guest",
-				       oci_hook_name(inside[i]));
-	}
-	return 0;
-}
-
 static int warn_ignored(const struct oci_spec *spec, struct support_warnings *w)
 {
 	int r = support_warn(w, NULL);
@@ -128,9 +115,6 @@ int support_check(const struct oci_spec *spec, struct support_warnings *w, struc
 	if (r < 0)
 		return r;
 	r = check_mounts(spec, err);
-	if (r < 0)
-		return r;
-	r = check_hooks(spec, err);
 	if (r < 0)
 		return r;
 	r = check_devices(spec, w, err);

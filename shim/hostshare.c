@@ -115,6 +115,24 @@ int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg)
 	return r;
 }
 
+int hostshare_enter_view(struct hostshare *share, const char *container_id, const char *path)
+{
+	_cleanup_close_ int dir = -EBADF, tree = -EBADF;
+
+	if (setns(share->share_ns, CLONE_NEWNS) < 0)
+		return -errno;
+	dir = path_open_beneath(share->top_fd, container_id, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (dir < 0)
+		return dir;
+	/* A copy of a shared mount hears of what happens to it, and the other way round. */
+	tree = open_tree(dir, "rootfs",
+			 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+	if (tree < 0 || unshare(CLONE_NEWNS) < 0 ||
+	    move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
 /* ---- attaching ---- */
 
 int hostshare_add_container(struct hostshare *share, const char *container_id, struct err *err)

@@ -41,6 +41,14 @@ const char *hostshare_path(const struct hostshare *share);
  */
 int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg);
 
+/*
+ * In a child of the monitor: go to a mount namespace of its own, like the launcher's but that the
+ * container's attached "rootfs" is at @path too. What is mounted below it there appears in the
+ * guest, and nowhere else.
+ * Returns 0 or a negative errno, of the container's folder or of @path.
+ */
+int hostshare_enter_view(struct hostshare *share, const char *container_id, const char *path);
+
 struct hostshare_source {
 	const char *path;  /* in the launcher's mount namespace, links are followed */
 	bool recursive;	   /* with what is mounted below */

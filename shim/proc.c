@@ -447,8 +447,10 @@ void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 		return;
 	}
 	p->state = PROC_STARTING;
+	/* Hooks have time limits of their own, or none. */
 	agent_call(sandbox_of(p), "StartProcess", &ref.base,
-		   &onggi__agent__v1__start_process_response__descriptor, AGENT_START_TIMEOUT_MS,
+		   &onggi__agent__v1__start_process_response__descriptor,
+		   proc_is_init(p) && p->container->start_hooks ? 0 : AGENT_START_TIMEOUT_MS,
 		   start_answered, call);
 }
 

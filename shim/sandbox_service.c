@@ -6,6 +6,7 @@
 #include "common/proto/sandbox.pb-c.h"
 #include "shim/services.h"
 #include "shim/task.h"
+#include "shim/task_hooks.h"
 
 /* Processes of a container that are shown. */
 #define PROCESSES_MAX 65536u
@@ -165,6 +166,30 @@ static void processes(struct ttrpc_call *call, const void *message, void *userda
 		   processes_answered, call);
 }
 
+/* ---- RunHooks ---- */
+
+static void hooks_ended(enum ttrpc_code code, const char *message, void *userdata)
+{
+	static const Onggi__Sandbox__V1__Empty empty = ONGGI__SANDBOX__V1__EMPTY__INIT;
+	struct ttrpc_call *call = userdata;
+
+	if (code != TTRPC_OK)
+		ttrpc_call_fail(call, code, "%s", message);
+	else
+		ttrpc_call_reply(call, &empty.base);
+}
+
+static void run_hooks(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Sandbox__V1__RunHooksRequest *request = message;
+	struct task *c = task_find(userdata, request->id);
+
+	if (!c)
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container '%s' does not exist", request->id);
+	else
+		task_run_hooks(c, hooks_ended, call);
+}
+
 const struct ttrpc_method sandbox_service_methods[] = {
 	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor,
 	  &onggi__sandbox__v1__empty__descriptor, attach },
@@ -172,6 +197,8 @@ const struct ttrpc_method sandbox_service_methods[] = {
 	  &onggi__sandbox__v1__info_response__descriptor, info },
 	{ "Processes", &onggi__sandbox__v1__processes_request__descriptor,
 	  &onggi__sandbox__v1__processes_response__descriptor, processes },
+	{ "RunHooks", &onggi__sandbox__v1__run_hooks_request__descriptor,
+	  &onggi__sandbox__v1__empty__descriptor, run_hooks },
 };
 const size_t sandbox_service_n_methods = ARRAY_SIZE(sandbox_service_methods);
 

@@ -8,6 +8,7 @@
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
 #include "shim/task_create.h"
+#include "shim/task_hooks.h"
 
 /* ---- finding, holding ---- */
 
@@ -91,6 +92,7 @@ void task_drop(struct task *c)
 			break;
 		}
 	}
+	task_hooks_end(c->hooks);
 	while (c->execs)
 		forget_exec(c->execs);
 	if (c->init)

@@ -38,8 +38,10 @@ struct task {
 	struct proc *execs;
 	unsigned int n_execs;
 	struct task_creation *creation; /* NULL once it is created */
+	struct task_hooks *hooks;       /* of its creation, while they run; task_hooks.h */
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
 	bool in_guest;			/* the agent may know it */
+	bool start_hooks;		/* programs that run in the guest before it starts */
 	bool deleting;
 	bool removed; /* no longer in the sandbox's list */
 };

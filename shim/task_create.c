@@ -16,6 +16,7 @@
 #include "common/io.h"
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
+#include "shim/hooks.h"
 
 /* Warnings of the agent that are logged. */
 #define WARNINGS_MAX 32
@@ -202,9 +203,10 @@ static void ask_agent(struct task *c)
 	_cleanup_free_ Onggi__Agent__V1__MountSource *sources = calloc(n, sizeof(*sources));
 	_cleanup_free_ Onggi__Agent__V1__MountSource **list = calloc(n, sizeof(*list));
 	_cleanup_free_ char *rootfs = NULL;
+	_cleanup_free_ char *hook_state = hooks_state(c->record, CONTAINER_CREATED);
 	char **paths = calloc(n, sizeof(*paths));
 
-	if (!sources || !list || !paths ||
+	if (!sources || !list || !paths || !hook_state ||
 	    asprintf(&rootfs, SANDBOX_GUEST_SHARE "/%s/rootfs", c->record->id) < 0) {
 		free(paths);
 		rootfs = NULL;
@@ -219,6 +221,7 @@ static void ask_agent(struct task *c)
 	request.n_mounts = fill_mounts(c, sources, list, paths);
 	request.namespaces = shared_list;
 	request.n_namespaces = fill_namespaces(c, shared, shared_list);
+	request.hook_state = c->start_hooks ? hook_state : (char *)"";
 	c->creation->sent = c->in_guest = true;
 	agent_call(c->sandbox, "CreateContainer", &request.base,
 		   &onggi__agent__v1__create_container_response__descriptor,
@@ -327,6 +330,7 @@ static int prepare(struct task *c, const struct task_config *config, struct err 
 		return err_set(err, -EINVAL, "container without a process");
 	if (c->creation->spec->process.terminal != config->io.terminal)
 		return err_set(err, -EINVAL, "field 'process.terminal' and the request differ");
+	c->start_hooks = c->creation->spec->n_hooks[OCI_HOOK_START_CONTAINER] > 0;
 	if ((r = fill_record(c->record, c->creation->spec)) < 0)
 		return err_set_errno(err, r, "record");
 	if ((r = task_choose_namespaces(c, c->creation->spec, err)) < 0 ||

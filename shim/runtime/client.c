@@ -170,6 +170,15 @@ int client_attach(struct client *c, struct client_process p, struct err *err)
 				      NULL, err);
 }
 
+int client_run_hooks(struct client *c, const char *id, struct err *err)
+{
+	Onggi__Sandbox__V1__RunHooksRequest req = ONGGI__SANDBOX__V1__RUN_HOOKS_REQUEST__INIT;
+
+	req.id = text(id);
+	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "RunHooks", &req.base,
+				      &onggi__sandbox__v1__empty__descriptor, 0, NULL, err);
+}
+
 int client_start(struct client *c, struct client_process p, struct err *err)
 {
 	Containerd__Task__V2__StartRequest req = CONTAINERD__TASK__V2__START_REQUEST__INIT;

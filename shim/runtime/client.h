@@ -65,6 +65,8 @@ int client_create(struct client *c, const char *id, const char *bundle,
 int client_exec(struct client *c, struct client_process p, const char *process,
 		const struct client_stdio *stdio, struct err *err);
 int client_attach(struct client *c, struct client_process p, struct err *err);
+/* Run the createContainer hooks, which may take any time. */
+int client_run_hooks(struct client *c, const char *id, struct err *err);
 int client_start(struct client *c, struct client_process p, struct err *err);
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err);
 int client_delete(struct client *c, struct client_process p, struct err *err);

@@ -25,8 +25,8 @@ static int create(const struct runtime *rt, const struct launch_options *o, cons
 	if (r < 0)
 		return r;
 	r = launch_fork(l, &pid, err);
-	if (r == 0 && l->create_hooks)
-		r = container_create_hooks(rt, id, -EBADF, err);
+	if (r == 0)
+		r = container_create_hooks(rt, id, l->spec, -EBADF, err);
 	if (r == 0)
 		r = pidfile_write(o->pid_file, pid, err);
 	if (r < 0)

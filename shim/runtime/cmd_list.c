@@ -5,7 +5,7 @@
 
 #include "shim/runtime/command.h"
 #include "shim/runtime/container.h"
-#include "shim/runtime/state_json.h"
+#include "shim/state_json.h"
 
 struct values {
 	const char *format;

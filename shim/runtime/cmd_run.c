@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -39,8 +40,8 @@ static int run_detached(const struct runtime *rt, struct launch *l, const struct
 	int r;
 
 	r = launch_fork(l, &pid, err);
-	if (r == 0 && l->create_hooks)
-		r = container_create_hooks(rt, l->id, -EBADF, err);
+	if (r == 0)
+		r = container_create_hooks(rt, l->id, l->spec, -EBADF, err);
 	if (r == 0)
 		r = start_container(rt, l->id, err);
 	return r == 0 ? pidfile_write(v->launch.pid_file, pid, err) : r;
@@ -58,8 +59,7 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 	if (r < 0)
 		return r;
 	launch_warn_of_emulation(l);
-	if (l->create_hooks)
-		r = container_create_hooks(rt, l->id, netns_fd, err);
+	r = container_create_hooks(rt, l->id, l->spec, netns_fd, err);
 	if (r == 0)
 		r = pidfile_write(v->launch.pid_file, getpid(), err);
 	if (r == 0)
@@ -71,6 +71,9 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 	code = proxy_wait(p, err);
 	/* Before the removal, which would wait for who is attached. */
 	proxy_close(TAKE_PTR(p));
+	/* Where its hooks are at home. */
+	if (setns(netns_fd, CLONE_NEWNET) < 0)
+		return err_set_errno(err, -errno, "leave the network namespace");
 	if (!v->keep)
 		launch_delete(rt, l);
 	return code;

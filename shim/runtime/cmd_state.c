@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/runtime/command.h"
 #include "shim/runtime/container.h"
-#include "shim/runtime/state_json.h"
+#include "shim/state_json.h"
 
 static int run(const struct runtime *rt, const void *values, char **args, struct err *err)
 {

@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/path.h"
 #include "shim/monitor.h"
-#include "shim/runtime/hooks.h"
+#include "shim/hooks.h"
 
 #define KILL_ATTEMPTS 2
 
@@ -201,7 +201,8 @@ static int remove_live(struct container *c, struct err *err)
 static void run_poststop(const struct container *c)
 {
 	struct err err = ERR_INIT;
-	int r = hooks_run(c->record, OCI_HOOK_POSTSTOP, CONTAINER_STOPPED, -EBADF, &err);
+	int r = hooks_run(c->record, OCI_HOOK_POSTSTOP, CONTAINER_STOPPED,
+			  &(struct hooks_place)HOOKS_PLACE_HERE, &err);
 
 	if (r < 0 && r != -ENOENT)
 		log_warning("%s", err.text);
@@ -277,27 +278,43 @@ int container_delete(struct container *c, struct err *err)
 	return 0;
 }
 
-int container_create_hooks(const struct runtime *rt, const char *id, int netns_fd, struct err *err)
+static int run_create_container_hooks(struct container *c, struct err *err)
 {
+	_cleanup_(client_destroy_p) struct client *client = NULL;
+	int r = container_connect(c, &client, err);
+
+	return r < 0 ? r : client_run_hooks(client, c->record->id, err);
+}
+
+int container_create_hooks(const struct runtime *rt, const char *id, const struct oci_spec *spec,
+			   int netns_fd, struct err *err)
+{
+	static const enum oci_hook_kind here[] = { OCI_HOOK_PRESTART, OCI_HOOK_CREATE_RUNTIME };
+	const struct hooks_place place = { .netns_fd = netns_fd };
 	_cleanup_(container_close_p) struct container *c = NULL;
 	int r;
 
+	if (!spec->n_hooks[OCI_HOOK_PRESTART] && !spec->n_hooks[OCI_HOOK_CREATE_RUNTIME] &&
+	    !spec->n_hooks[OCI_HOOK_CREATE_CONTAINER])
+		return 0;
 	r = container_open(rt, id, &c, err);
-	if (r == 0)
-		r = hooks_run(c->record, OCI_HOOK_PRESTART, CONTAINER_CREATING, netns_fd, err);
-	if (r == 0)
-		r = hooks_run(c->record, OCI_HOOK_CREATE_RUNTIME, CONTAINER_CREATING, netns_fd,
-			      err);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(here); i++) {
+		if (spec->n_hooks[here[i]])
+			r = hooks_run(c->record, here[i], CONTAINER_CREATING, &place, err);
+	}
+	if (r == 0 && spec->n_hooks[OCI_HOOK_CREATE_CONTAINER])
+		r = run_create_container_hooks(c, err);
 	return r;
 }
 
 void container_poststart_hooks(const struct runtime *rt, const char *id, int netns_fd)
 {
+	const struct hooks_place place = { .netns_fd = netns_fd };
 	_cleanup_(container_close_p) struct container *c = NULL;
 	struct err err = ERR_INIT;
 
 	if (container_open(rt, id, &c, &err) < 0 ||
-	    hooks_run(c->record, OCI_HOOK_POSTSTART, CONTAINER_RUNNING, netns_fd, &err) < 0)
+	    hooks_run(c->record, OCI_HOOK_POSTSTART, CONTAINER_RUNNING, &place, &err) < 0)
 		log_warning("%s", err.text);
 }
 

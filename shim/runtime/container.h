@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/oci.h"
 #include "shim/runtime/client.h"
 #include "shim/runtime/command.h"
 #include "shim/state.h"
@@ -60,11 +61,13 @@ void container_settle_sandbox(const char *state_root, int rootfd, const char *sa
 int container_delete(struct container *c, struct err *err);
 
 /*
- * Run the hooks of creation (prestart, createRuntime): the engine's last word before the container
- * counts as created.
+ * Run the hooks of creation (prestart, createRuntime, createContainer): the engine's last word
+ * before the container counts as created.
+ * @spec      the container's
  * @netns_fd  network namespace of the command, if this process has left it; else -EBADF
  */
-int container_create_hooks(const struct runtime *rt, const char *id, int netns_fd, struct err *err);
+int container_create_hooks(const struct runtime *rt, const char *id, const struct oci_spec *spec,
+			   int netns_fd, struct err *err);
 
 /* The container has been started. Failures are for the log. */
 void container_poststart_hooks(const struct runtime *rt, const char *id, int netns_fd);

@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 
 #include "common/oci.h"
-#include "shim/runtime/hooks.h"
 
 #define OCI_VERSION_MIN "1.0.0"
 
@@ -129,8 +128,7 @@ static struct json *hooks(void)
 	struct json *array = json_new_array();
 
 	for (int i = 0; array && i < OCI_HOOK_COUNT; i++) {
-		if (hooks_supported(i) &&
-		    json_append(array, json_new_string(oci_hook_name(i))) < 0) {
+		if (json_append(array, json_new_string(oci_hook_name(i))) < 0) {
 			json_unref(array);
 			return NULL;
 		}

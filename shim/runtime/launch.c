@@ -9,7 +9,6 @@
 #include "common/oci.h"
 #include "hypervisor/accel.h"
 #include "shim/runtime/container.h"
-#include "shim/runtime/hooks.h"
 
 /* How often a sandbox is looked for that ends in the moment it is found. */
 #define JOIN_ATTEMPTS 4
@@ -63,9 +62,7 @@ static int load_spec(struct launch *l, const char *bundle, struct err *err)
 		return err_prefix(err, "%s", path), r;
 	if (!l->spec->has_process)
 		return err_set(err, -EINVAL, "%s: process property must not be empty", path);
-	l->create_hooks = l->spec->n_hooks[OCI_HOOK_PRESTART] > 0 ||
-			  l->spec->n_hooks[OCI_HOOK_CREATE_RUNTIME] > 0;
-	return hooks_check(l->spec, err);
+	return 0;
 }
 
 static void fill_proxy(struct launch *l, const struct launch_options *options, bool detached)

@@ -50,7 +50,6 @@ struct launch {
 	struct oci_spec *spec;
 	struct config *config;
 	struct sandbox_join join;
-	bool create_hooks;         /* config.json names prestart or createRuntime hooks */
 	struct proxy_config proxy; /* borrows from the rest */
 };
 

@@ -472,7 +472,7 @@ static void features_are_json_that_engines_read(void **state)
 	assert_true(json_array_len(json_get(linux_part, "capabilities")) >= 41);
 	assert_int_equal(json_member_array(j, "", "mountOptions", 1000, &list, NULL), 1);
 	assert_true(json_array_len(list) > 20);
-	assert_int_equal(json_array_len(json_get(j, "hooks")), 4);
+	assert_int_equal(json_array_len(json_get(j, "hooks")), 6);
 	world_close(&w);
 }
 

@@ -12,7 +12,7 @@
 
 #include "common/io.h"
 #include "shim/runtime/pidfile.h"
-#include "shim/runtime/state_json.h"
+#include "shim/state_json.h"
 #include "tests/unit/check_leaks.h"
 
 static char *annotations[] = { (char *)"b", (char *)"2", (char *)"a\"\n", (char *)"1", NULL };

@@ -4,8 +4,8 @@
  *
  * Source:   runtime-spec runtime.md "State"; runc adds rootfs, created and owner.
  */
-#ifndef ONGGI_SHIM_RUNTIME_STATE_JSON_H
-#define ONGGI_SHIM_RUNTIME_STATE_JSON_H
+#ifndef ONGGI_SHIM_STATE_JSON_H
+#define ONGGI_SHIM_STATE_JSON_H
 
 #include "common/json.h"
 #include "shim/state.h"
@@ -17,5 +17,8 @@
  */
 struct json *state_json(const struct container_record *r, enum container_status status,
 			const char *owner);
+
+/* The same for a hook's stdin: the specification's members alone. */
+struct json *state_json_for_hooks(const struct container_record *r, enum container_status status);
 
 #endif
