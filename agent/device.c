@@ -87,9 +87,9 @@ int device_check(const struct oci_spec *spec, size_t *ret_skipped, struct err *e
 		}
 		if (!makes(d))
 			return err_set(err, -EOPNOTSUPP,
-				       "linux.devices[%zu]: '%s' (%c %lld:%lld) does not exist in the "
-				       "guest", i, d->path, d->type, (long long)d->major,
-				       (long long)d->minor);
+				       "linux.devices[%zu]: device '%s' (%c %lld:%lld) is the host's: it does "
+				       "not exist in the virtual machine", i, d->path, d->type,
+				       (long long)d->major, (long long)d->minor);
 		if (!name_below_dev(d->path, clean))
 			return err_set(err, -EOPNOTSUPP, "linux.devices[%zu]: '%s' is not below /dev", i,
 				       d->path);

@@ -73,11 +73,10 @@ static void exec_finish(struct exec *e)
 
 static int check_options(const struct values *v, char **args, struct err *err)
 {
-	if (v->preserve_fds)
-		return err_set(
-			err, -EOPNOTSUPP,
-			"option --preserve-fds=%u: descriptors cannot be handed into a microVM",
-			v->preserve_fds);
+	int r = launch_check_preserve_fds(v->preserve_fds, err);
+
+	if (r < 0)
+		return r;
 	if (v->cgroup)
 		return err_set(err, -EOPNOTSUPP,
 			       "option --cgroup is not supported: the cgroups are the guest's");

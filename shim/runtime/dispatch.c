@@ -44,7 +44,7 @@ static const struct option_row global_options[] = {
 	  "accepted: cgroups of the workload live in the guest" },
 	{ "cgroup-manager", 0, OPTION_STRING, GLOBAL(cgroup_manager),
 	  "accepted: cgroups of the workload live in the guest" },
-	{ "rootless", 0, OPTION_STRING, GLOBAL(rootless), "accepted: 'true', 'false' or 'auto'" },
+	{ "rootless", 0, OPTION_STRING, GLOBAL(rootless), "'false' or 'auto': rootless containers are not supported yet" },
 	{ "criu", 0, OPTION_STRING, GLOBAL(criu), NULL },
 	{ "help", 'h', OPTION_FLAG, GLOBAL(help), "show help" },
 	{ "version", 'v', OPTION_FLAG, GLOBAL(version), "print the version" },
@@ -179,6 +179,18 @@ static int absolute_root(struct runtime *rt, struct err *err)
 	return asprintf(&rt->state_root, "%s/%s", cwd, root) < 0 ? -ENOMEM : 0;
 }
 
+/* The words that runc takes. */
+static int check_rootless(const struct runtime *rt, struct err *err)
+{
+	if (!rt->rootless || !strcmp(rt->rootless, "auto") || !strcmp(rt->rootless, "false"))
+		return 0;
+	if (!strcmp(rt->rootless, "true"))
+		return err_set(err, -EOPNOTSUPP,
+			       "option --rootless=true: rootless containers are not supported yet, run as root");
+	return err_set(err, -EINVAL, "invalid --rootless '%s' (want \"true\", \"false\" or \"auto\")",
+		       rt->rootless);
+}
+
 static int prepare(struct runtime *rt, int *log_fd, struct err *err)
 {
 	enum log_level level = rt->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
@@ -195,7 +207,8 @@ static int prepare(struct runtime *rt, int *log_fd, struct err *err)
 	    strcmp(rt->log_format, "json") != 0)
 		return err_set(err, -EINVAL, "invalid log-format: '%s' (want \"text\" or \"json\")",
 			       rt->log_format);
-	return absolute_root(rt, err);
+	fd = check_rootless(rt, err);
+	return fd < 0 ? fd : absolute_root(rt, err);
 }
 
 static const struct command *find_command(const char *name)

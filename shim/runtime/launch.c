@@ -2,6 +2,7 @@
 #include "shim/runtime/launch.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 #include "common/io.h"
@@ -26,17 +27,46 @@ int launch_check_console(bool terminal, bool detached, const char *console_socke
 	return 0;
 }
 
+int launch_check_preserve_fds(uint32_t preserve_fds, struct err *err)
+{
+	if (!preserve_fds)
+		return 0;
+	return err_set(err, -EOPNOTSUPP,
+		       "option --preserve-fds=%u: descriptors cannot be handed into a microVM: they mean "
+		       "nothing to another kernel", preserve_fds);
+}
+
+/*
+ * Whether systemd's protocol says that sockets were passed to this very process. The variables alone
+ * say nothing: engines pass their own environment on.
+ */
+static int check_socket_activation(struct err *err)
+{
+	const char *fds = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+	uint64_t n, owner;
+
+	if (!fds || !pid || io_parse_u64(fds, INT_MAX, &n) < 0 || io_parse_u64(pid, INT_MAX, &owner) < 0)
+		return 0;
+	if (n == 0 || owner != (uint64_t)getpid())
+		return 0;
+	return err_set(err, -EOPNOTSUPP,
+		       "socket activation (LISTEN_FDS=%s): sockets cannot be handed into a microVM; have the "
+		       "program listen by itself and publish its port", fds);
+}
+
 static int check_options(const struct launch_options *options, struct err *err)
 {
-	if (options->preserve_fds)
-		return err_set(
-			err, -EOPNOTSUPP,
-			"option --preserve-fds=%u: descriptors cannot be handed into a microVM",
-			options->preserve_fds);
+	int r = launch_check_preserve_fds(options->preserve_fds, err);
+
+	if (r == 0)
+		r = check_socket_activation(err);
+	if (r < 0)
+		return r;
 	if (options->pidfd_socket)
 		return err_set(err, -EOPNOTSUPP, "option --pidfd-socket is not supported yet");
-	if (getenv("LISTEN_FDS"))
-		log_debug("LISTEN_FDS is ignored: sockets cannot be handed into a microVM");
+	if (geteuid() != 0)
+		return err_set(err, -EOPNOTSUPP, RUNTIME_NAME " must be run as root: rootless containers are "
+			       "not supported yet");
 	return 0;
 }
 

@@ -85,6 +85,8 @@ bool launch_delete(const struct runtime *rt, const struct launch *l);
 void launch_finish(struct launch *l);
 DEFINE_CLEANUP(struct launch *, launch_finish);
 
+/* Shared with exec: -EOPNOTSUPP unless it is 0. */
+int launch_check_preserve_fds(uint32_t preserve_fds, struct err *err);
 /* Shared with exec: runc's rules about terminals and sockets. */
 int launch_check_console(bool terminal, bool detached, const char *console_socket, struct err *err);
 
