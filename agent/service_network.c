@@ -7,13 +7,9 @@ static void on_updated(int code, const struct err *err, void *userdata)
 	service_answer(userdata, code, err);
 }
 
-void service_update_network(struct ttrpc_call *call, const void *message, void *userdata)
+int service_update_network(const struct service_call *c, const void *message, struct err *err)
 {
-	struct service *s = userdata;
-	struct err err = ERR_INIT;
-	int rc;
+	int rc = network_update(c->service->network, message, on_updated, c->call, err);
 
-	rc = network_update(s->network, message, on_updated, call, &err);
-	if (rc < 0)
-		service_answer_failure(call, rc, &err);
+	return rc < 0 ? rc : SERVICE_ANSWERED;
 }

@@ -78,6 +78,7 @@ struct ttrpc_method {
 	const ProtobufCMessageDescriptor *request;
 	const ProtobufCMessageDescriptor *response;
 	ttrpc_handler handler;
+	const void *context; /* for the handler, which asks ttrpc_call_context for it */
 };
 
 struct ttrpc_service {
@@ -96,6 +97,8 @@ void ttrpc_call_fail(struct ttrpc_call *call, enum ttrpc_code code, const char *
 	__attribute__((format(printf, 3, 4)));
 /* As ttrpc_call_fail with code and text of @err. */
 void ttrpc_call_fail_err(struct ttrpc_call *call, int code, const struct err *err);
+/* The context of the method that was called. */
+const void *ttrpc_call_context(const struct ttrpc_call *call);
 /* The connection a call came over; NULL once that is closed. */
 struct ttrpc_conn *ttrpc_call_conn(struct ttrpc_call *call);
 

@@ -421,6 +421,11 @@ void ttrpc_call_fail_err(struct ttrpc_call *call, int code, const struct err *er
 			err && err->text[0] ? err->text : strerror(code < 0 ? -code : code));
 }
 
+const void *ttrpc_call_context(const struct ttrpc_call *call)
+{
+	return call->method->context;
+}
+
 struct ttrpc_conn *ttrpc_call_conn(struct ttrpc_call *call)
 {
 	return call->conn;
