@@ -137,11 +137,13 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS))
 deps: ## install what is missing from Debian's packages
 	@.ci/install-packages
 
-.PHONY: deps-kernel deps-test
+.PHONY: deps-kernel deps-test deps-engines
 deps-kernel:
 	@.ci/install-packages packages packages-kernel
 deps-test:
 	@.ci/install-packages packages packages-kernel packages-test
+deps-engines:
+	@.ci/install-packages packages packages-kernel packages-test packages-engines
 
 images: deps
 	@tests/images/make-images $(BUILD)/images all
@@ -152,11 +154,20 @@ run: deps ## build everything and run two containers in microVMs
 	@$(SUBMAKE) images
 	@tests/demo $(BUILD)
 
-test: deps-test ## build and run every test; the last line counts them
+test: deps-engines ## build and run every test; the last line counts them
 	@$(SUBMAKE) all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe \
 		$(BUILD)/tests/agent_driver
-	@$(SUBMAKE) images
+	@$(SUBMAKE) images engine-images
 	@tests/run-all $(BUILD)
+
+test-engines: deps-engines ## podman, docker, buildah and docker-compose with onggi as their runtime, part of make test
+	@$(SUBMAKE) all guest guest-kernel
+	@$(SUBMAKE) images engine-images
+	@tests/run-all $(BUILD) engines
+
+.PHONY: test-engines engine-images
+engine-images: images
+	@tests/images/make-images $(BUILD)/images nginx
 
 $(BUILD)/tests/probe: tests/vm/probe.c
 	@mkdir -p $(@D)
