@@ -79,7 +79,7 @@ static int find_by_name(const char *path, char ret[PATH_MAX], struct err *err)
 			return 0;
 	}
 	if (r == -EISDIR)
-		return err_set(err, -EACCES, "exec: \"%s\": is a directory", path);
+		return err_set(err, -EACCES, "exec: \"%s\": is a directory: permission denied", path);
 	if (r == -EACCES || r == -EPERM)
 		return err_set(err, -EACCES, "exec: \"%s\": permission denied", path);
 	return err_set(err, -ENOENT, "exec: \"%s\": stat %s: %s", path, path, reason(r, text));

@@ -21,7 +21,7 @@
  *   -ENOENT  exec: "foo": executable file not found in $PATH
  *   -ENOENT  exec: "/bin/x": stat /bin/x: no such file or directory
  *   -EACCES  exec: "/x": permission denied
- *   -EACCES  exec: "/etc": is a directory
+ *   -EACCES  exec: "/etc": is a directory: permission denied (engines look for the last words)
  * A path over one of procfs' links to a process' files (/proc/self/exe) is denied.
  */
 int program_find(const char *name, char *const env[], char ret[PATH_MAX], struct err *err);

@@ -68,7 +68,7 @@ static void reasons_are_in_runcs_words(void **state)
 	assert_int_equal(inside("/bin/x", env, &err), -ENOENT);
 	assert_string_equal(err.text, "exec: \"/bin/x\": stat /bin/x: no such file or directory");
 	assert_int_equal(inside("/bin/folder", env, &err), -EACCES);
-	assert_string_equal(err.text, "exec: \"/bin/folder\": is a directory");
+	assert_string_equal(err.text, "exec: \"/bin/folder\": is a directory: permission denied");
 	assert_int_equal(inside("/bin/data", env, &err), -EACCES);
 	assert_string_equal(err.text, "exec: \"/bin/data\": permission denied");
 	assert_int_equal(inside("/bin/tool/x", env, &err), -ENOENT);

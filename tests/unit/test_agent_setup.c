@@ -455,7 +455,7 @@ static void missing_program_is_reported_in_runcs_words(void **state)
 	c.args = "[\"/bin/nosuch\"]";
 	expect_failure(&c, -ENOENT, "exec: \"/bin/nosuch\": stat /bin/nosuch: no such file or directory");
 	c.args = "[\"/etc\"]";
-	expect_failure(&c, -EACCES, "exec: \"/etc\": is a directory");
+	expect_failure(&c, -EACCES, "exec: \"/etc\": is a directory: permission denied");
 }
 
 static void agents_binary_is_not_run_in_a_container(void **state)
