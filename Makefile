@@ -35,6 +35,7 @@ PROTO_OBJ := $(PROTO_C:$(BUILD)/gen/%.c=$(BUILD)/obj/%.o)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 COMMON_OBJ := $(call objects,common) $(PROTO_OBJ)
 HYPERVISOR_OBJ := $(call objects,hypervisor)
+NET_OBJ := $(call objects,net)
 AGENT_OBJ := $(call objects,agent)
 SHIM_OBJ := $(call objects,shim) $(call objects,shim/runtime)
 
@@ -70,13 +71,14 @@ $(BUILD)/obj/shim/runtime/dispatch.o $(BUILD)/obj/shim/runtime/features.o: \
 
 $(BUILD)/libcommon.a: $(COMMON_OBJ)
 $(BUILD)/libhypervisor.a: $(HYPERVISOR_OBJ)
+$(BUILD)/libnet.a: $(NET_OBJ)
 $(BUILD)/libagent.a: $(AGENT_LIB_OBJ)
 $(BUILD)/libshim.a: $(SHIM_LIB_OBJ)
 $(BUILD)/lib%.a:
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(BUILD)/onggi-runtime: $(BUILD)/obj/shim/runtime/main.o $(BUILD)/libshim.a $(BUILD)/libhypervisor.a $(BUILD)/libcommon.a
+$(BUILD)/onggi-runtime: $(BUILD)/obj/shim/runtime/main.o $(BUILD)/libshim.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
 	@echo "  LD      $@"
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_HOST)
 
@@ -88,7 +90,7 @@ $(BUILD)/onggi-agent: $(BUILD)/obj/agent/main.o $(BUILD)/libagent.a $(BUILD)/lib
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
-$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libcommon.a
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_AGENT)
 
@@ -182,7 +184,7 @@ $(BUILD)/tests/agent_driver: $(BUILD)/obj/tests/vm/agent_driver.o $(BUILD)/libag
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 
-$(BUILD)/tests/fuzz-replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay_main.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libcommon.a
+$(BUILD)/tests/fuzz-replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay_main.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_AGENT)
 
@@ -195,7 +197,7 @@ fuzz: deps-test ## fuzz each parser for FUZZ_SECONDS (60) with libFuzzer
 		SANITIZE="-fsanitize=address,undefined -fsanitize=fuzzer-no-link" fuzz-build
 	@tests/fuzz/run $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS)
 
-$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libcommon.a
+$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libshim.a $(BUILD)/libagent.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS_ALL) -o $@ $^ $(LIBS_AGENT)
 
@@ -211,7 +213,7 @@ lint: deps-test ## include rules, lengths, headers, static analysis
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
 		--suppress=memleak --suppress=resourceLeak --suppress=redundantInitialization --suppress=normalCheckLevelMaxBranches \
 		--suppress=uninitvar --suppress=nullPointerRedundantCheck --suppress=AssignmentAddressToInteger \
-		--suppress=comparePointers --suppress=arrayIndexThenCheck --suppress='*:$(BUILD)/*' -D_GNU_SOURCE -I. common agent hypervisor shim
+		--suppress=comparePointers --suppress=arrayIndexThenCheck --suppress='*:$(BUILD)/*' -D_GNU_SOURCE -I. common agent hypervisor net shim
 
 check-asan: deps-test ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
 	@$(SUBMAKE) all guest guest-kernel guest-distro images $(BUILD)/tests/probe
