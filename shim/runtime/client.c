@@ -205,8 +205,8 @@ int client_kill(struct client *c, struct client_process p, int signal, bool all,
 	Containerd__Task__V2__KillRequest req = kill_request(p, signal, all);
 	int r = call(c, "Kill", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
 
-	/* The words that containerd and CRI-O look for. */
-	if (r == -ENOENT || r == -ESRCH)
+	/* The words that containerd and CRI-O look for. A monitor that ends takes its containers along. */
+	if (r == -ENOENT || r == -ESRCH || r == -EPIPE)
 		return err_set(err, -ESRCH, "container not running");
 	return r;
 }

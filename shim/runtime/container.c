@@ -117,12 +117,17 @@ void container_close(struct container *c)
 int container_connect(const struct container *c, struct client **ret, struct err *err)
 {
 	_cleanup_free_ char *socket = NULL;
+	int r;
 
 	if (!c->monitor_alive)
 		return err_set(err, -ESRCH, "container not running");
 	if (container_socket(c->state_root, c->record->sandbox, &socket) < 0)
 		return err_set_errno(err, -ENOMEM, "container");
-	return client_connect(socket, NULL, NULL, ret, err);
+	r = client_connect(socket, NULL, NULL, ret, err);
+	/* A monitor that is about to end: its containers go with it. */
+	if (r == -ECONNREFUSED || r == -ENOENT)
+		return err_set(err, -ESRCH, "container not running");
+	return r;
 }
 
 /* ---- removing ---- */
@@ -211,7 +216,7 @@ static void run_poststop(const struct container *c)
 /* Whether a call failed with @r because the monitor has ended, or is about to. */
 static bool monitor_ended(const struct process_id *monitor, int r)
 {
-	static const int losses[] = { -EPIPE, -ECONNRESET, -ECONNREFUSED, -ENOENT };
+	static const int losses[] = { -EPIPE, -ECONNRESET, -ESRCH };
 	int timeout_ms = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
@@ -304,6 +309,10 @@ int container_create_hooks(const struct runtime *rt, const char *id, const struc
 	}
 	if (r == 0 && spec->n_hooks[OCI_HOOK_CREATE_CONTAINER])
 		r = run_create_container_hooks(c, err);
+	if (r == 0)
+		r = container_refresh(c, err);
+	if (r == 0 && c->status == CONTAINER_STOPPED)
+		return err_set(err, -EPIPE, "container '%s' has ended while its hooks ran", id);
 	return r;
 }
 

@@ -303,6 +303,56 @@ static void container_of_a_killed_monitor_is_stopped_and_deletable(void **state)
 	world_close(&w);
 }
 
+/*
+ * The command ARGS meets a monitor that takes connections and answers nothing, until it is killed.
+ * Returns the command's code.
+ */
+static int code_when_the_monitor_dies_under(struct world *w, const char *const *args)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
+	int rootfd = open(w->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int errors = memfd_create("err", MFD_CLOEXEC), code;
+	pid_t pid;
+
+	assert_int_equal(sandbox_record_load(rootfd, "c", &record, NULL), 0);
+	close(rootfd);
+	kill(record->monitor.pid, SIGSTOP);
+	pid = start_runtime(w, (struct stdio_fds){ -1, -1, errors }, args);
+	/* Time for it to connect and call. If it is slower, it finds a dead monitor: the same outcome. */
+	poll(NULL, 0, 300);
+	kill(record->monitor.pid, SIGKILL);
+	code = wait_code(pid);
+	read_back(errors, last_err);
+	return code;
+}
+
+static void delete_under_which_the_monitor_dies_succeeds(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	world_write_spec(&w, false, "exec sleep 100");
+	assert_int_equal(runtime_code(&w, "create", "--bundle", w.bundle, "c"), 0);
+	assert_int_equal(code_when_the_monitor_dies_under(&w, ARGS("delete", "c")), 0);
+	assert_int_equal(runtime_code(&w, "state", "c"), 1);
+	reap_all();
+	world_close(&w);
+}
+
+static void kill_under_which_the_monitor_dies_says_not_running(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	world_write_spec(&w, false, "exec sleep 100");
+	assert_int_equal(runtime_code(&w, "run", "-d", "--bundle", w.bundle, "c"), 0);
+	assert_int_equal(code_when_the_monitor_dies_under(&w, ARGS("kill", "c", "TERM")), 1);
+	assert_contains(last_err, "container not running");
+	assert_int_equal(runtime_code(&w, "delete", "c"), 0);
+	reap_all();
+	world_close(&w);
+}
+
 static void folder_of_a_killed_create_is_taken_over(void **state)
 {
 	struct world w;
@@ -499,6 +549,8 @@ int main(void)
 		leak_checked(spec_writes_a_valid_file_and_never_overwrites),
 		leak_checked(features_are_json_that_engines_read),
 		leak_checked(container_of_a_killed_monitor_is_stopped_and_deletable),
+		leak_checked(delete_under_which_the_monitor_dies_succeeds),
+		leak_checked(kill_under_which_the_monitor_dies_says_not_running),
 	};
 
 	become_engine();
