@@ -11,6 +11,8 @@
  *   probe background SECONDS     print "parent", leave a child that keeps stdout open, exit
  *   probe signal NUMBER          kill itself
  *   probe catch                  print "ready", then the name of each signal that comes; ends at SIGUSR2
+ *   probe smash PID              print "ready"; once stdin has a line or ends, overwrite that process's program, print
+ *                                "smashed": it dies at its next step, of SIGILL, which not even PID 1 is spared
  *   probe winsize                print the terminal's size, and again at each SIGWINCH; ends at SIGTERM
  */
 #define _GNU_SOURCE
@@ -301,6 +303,44 @@ static int do_catch(int argc, char **argv)
 	return 0;
 }
 
+/* Fill [from, to) of the memory behind @fd with the instruction ud2. */
+static int smash_range(int fd, unsigned long from, unsigned long to)
+{
+	static unsigned char ud2[4096];
+
+	for (size_t i = 0; i < sizeof(ud2); i++)
+		ud2[i] = i % 2 ? 0x0b : 0x0f;
+	for (; from < to; from += sizeof(ud2))
+		if (pwrite(fd, ud2, sizeof(ud2), (off_t)from) != (ssize_t)sizeof(ud2))
+			return -1;
+	return 0;
+}
+
+static int do_smash(int argc, char **argv)
+{
+	char path[64], line[512];
+	unsigned long from, to;
+	int fd, done = 0;
+	FILE *maps;
+
+	printf("ready\n");
+	fflush(stdout);
+	if (read(0, line, sizeof(line)) < 0)
+		return answer(-1);
+	snprintf(path, sizeof(path), "/proc/%d/maps", atoi(argv[0]));
+	maps = fopen(path, "re");
+	snprintf(path, sizeof(path), "/proc/%d/mem", atoi(argv[0]));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (!maps || fd < 0)
+		return answer(-1);
+	/* The vdso cannot be written to, and nobody needs it to die. */
+	while (fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx r-xp", &from, &to) == 2 && strstr(line, "r-xp") && !strchr(line, '['))
+			done |= smash_range(fd, from, to) < 0 ? 2 : 1;
+	printf("%s\n", done == 1 ? "smashed" : strerror(errno));
+	return done != 1;
+}
+
 static int do_winsize(int argc, char **argv)
 {
 	sigset_t set;
@@ -331,7 +371,7 @@ int main(int argc, char **argv)
 		{ "facts", 0, do_facts },   { "burst", 2, do_burst },	{ "sink", 2, do_sink },
 		{ "try", 1, do_try },	    { "alloc", 1, do_alloc },	{ "forks", 1, do_forks },
 		{ "background", 1, do_background }, { "signal", 1, do_signal }, { "catch", 0, do_catch },
-		{ "winsize", 0, do_winsize },
+		{ "winsize", 0, do_winsize }, { "smash", 1, do_smash },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)

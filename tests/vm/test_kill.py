@@ -2,6 +2,8 @@
 """The kill matrix: each process of a sandbox, killed with SIGKILL in each phase, then the leak check.
 
 Phases: creating (create is under way), created, running, exec (an exec is running), deleting.
+The agent is PID 1 of a guest that nobody outside can reach, and its kernel spares it every signal. So a second
+container of the same VM, with the guest's PID namespace and CAP_SYS_PTRACE, overwrites the agent's program.
 After the kill, `delete --force` must succeed, the engine must see an exit code that is not 0 from what was running, and
 nothing may be left: the runner's own leak check after each claim sees to that.
 """
@@ -9,7 +11,7 @@ import os
 import subprocess
 import time
 
-from harness import COMMAND_LIMIT, check, check_equal, claim, kill_quietly, processes, wait_until
+from harness import COMMAND_LIMIT, check, check_equal, check_in, claim, kill_quietly, processes, wait_until
 
 VICTIMS = ("monitor", "vmm", "file server", "proxy", "agent")
 PHASES = ("creating", "created", "running", "exec", "deleting")
@@ -24,11 +26,41 @@ def find(box, victim):
     return None
 
 
+class Assassin:
+    """A container of its own VM, which others may join, that kills the agent when told to."""
+
+    def __init__(self, box):
+        self.box = box
+        reader, self.trigger = os.pipe()
+        spaces = [{"type": t} for t in ("network", "ipc", "uts", "mount", "cgroup")]
+        try:
+            self.proxy = box.create(["probe", "smash", "1"], name="assassin", stdio=reader, linux__namespaces=spaces,
+                                    linux__maskedPaths=[], linux__readonlyPaths=[],
+                                    process__capabilities={k: ["CAP_SYS_PTRACE"]
+                                                           for k in ("bounding", "effective", "permitted")})
+        finally:
+            os.close(reader)
+        box.ok("start", "assassin")
+        wait_until(lambda: "ready" in box.output_of("assassin"), "the assassin is ready")
+
+    def spaces(self):
+        """The namespaces of a container that is to share the VM."""
+        return [{"type": t} for t in ("pid", "ipc", "uts", "mount", "cgroup")] + \
+            [{"type": "network", "path": f"/proc/{self.proxy}/ns/net"}]
+
+    def strike(self):
+        os.write(self.trigger, b"\n")
+        os.close(self.trigger)
+
+    def check_done(self):
+        """The guest's kernel must have seen its init die, or the strike was none; then clean up after it."""
+        check(self.box.exit_of(self.proxy) != 0, "the assassin's exit code is 0")
+        logs = self.box.diagnosis()
+        check_in("Attempted to kill init", logs, "the guest's console")
+        check_equal(self.box.command("delete", "--force", "assassin").code, 0, "delete of the assassin")
+
+
 def strike(box, victim, proxy):
-    if victim == "agent":
-        # From outside, the agent dies with its kernel: the guest is reset from within by a privileged exec.
-        box.command("exec", "--cap", "CAP_SYS_BOOT", "c1", "reboot", "-f", limit=30)
-        return
     pid = proxy if victim == "proxy" else find(box, victim)
     check(pid, f"no {victim} to kill")
     kill_quietly(pid)
@@ -63,8 +95,50 @@ def while_creating(box, victim):
         check_gone(box)
 
 
+def agent_while_creating(box):
+    """At some moment of it; and while hooks hold it up, of the host's side and of the guest's."""
+    for delay in (0, 0.1):
+        assassin = Assassin(box)
+        process = box.popen("create", "-b", box.bundle(["sleep", "1000"], linux__namespaces=assassin.spaces()), "c1",
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        assassin.strike()
+        process.wait(timeout=COMMAND_LIMIT)
+        assassin.check_done()
+        check_gone(box)
+    for kind in ("prestart", "createContainer"):
+        assassin = Assassin(box)
+        marker = os.path.join(box.dir, f"{kind}.begun")
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"touch {marker}; sleep 1"], "env": ["PATH=/usr/bin:/bin"]}
+        process = box.popen("create", "-b", box.bundle(["sleep", "1000"], linux__namespaces=assassin.spaces(),
+                                                       hooks={kind: [hook]}), "c1",
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: os.path.exists(marker) or process.poll() is not None, f"a {kind} hook")
+        check(os.path.exists(marker), "the create ended before its hook")
+        assassin.strike()
+        check(process.wait(timeout=COMMAND_LIMIT) != 0, f"create succeeds although the agent died in a {kind} hook")
+        assassin.check_done()
+        check_gone(box)
+
+
+def agent_while_deleting(box):
+    """Once with the agent dead when it is asked to remove the container, then ever later."""
+    for delay in (0, 0.02, 0.1):
+        assassin = Assassin(box)
+        proxy = box.start(["sleep", "1000"], linux__namespaces=assassin.spaces())
+        box.ok("kill", "c1", "KILL")
+        check_equal(box.exit_of(proxy), 137, "exit code")
+        deleting = box.popen("delete", "--force", "c1")
+        time.sleep(delay)
+        assassin.strike()
+        check_equal(deleting.wait(timeout=COMMAND_LIMIT), 0, "exit code of the delete")
+        assassin.check_done()
+        check_gone(box)
+
+
 def in_phase(box, victim, phase):
-    proxy = box.create(["sleep", "1000"])
+    assassin = Assassin(box) if victim == "agent" else None
+    proxy = box.create(["sleep", "1000"], **({"linux__namespaces": assassin.spaces()} if assassin else {}))
     executing = None
     if phase != "created":
         box.ok("start", "c1")
@@ -72,28 +146,37 @@ def in_phase(box, victim, phase):
         executing = box.popen("exec", "c1", "sh", "-c", "echo up; sleep 1000")
         check_equal(executing.stdout.readline(), b"up\n", "output of the exec")
     if phase == "deleting":
-        target = proxy if victim == "proxy" else find(box, victim) if victim != "agent" else None
+        target = proxy if victim == "proxy" else find(box, victim)
         deleting = box.popen("delete", "--force", "c1")
-        if target:
-            kill_quietly(target)
+        kill_quietly(target)
         deleting.wait(timeout=COMMAND_LIMIT)
+    elif assassin:
+        assassin.strike()
     else:
         strike(box, victim, proxy)
     code = box.exit_of(proxy)
     check(code != 0, f"the engine sees exit code 0 after the {victim} was killed")
     if executing:
         check(executing.wait(timeout=30) != 0, "the exec's exit code is 0")
+    if assassin:
+        assassin.check_done()
     check_gone(box)
+
+
+def function_for(victim, phase):
+    if victim == "agent" and phase == "creating":
+        return agent_while_creating
+    if victim == "agent" and phase == "deleting":
+        return agent_while_deleting
+    if phase == "creating":
+        return lambda box: while_creating(box, victim)
+    return lambda box: in_phase(box, victim, phase)
 
 
 def register():
     for victim in VICTIMS:
         for phase in PHASES:
-            if victim == "agent" and phase in ("creating", "created", "deleting"):
-                continue  # nobody outside can reach it: QEMU's death is the same event for the monitor
-            function = (lambda box, v=victim: while_creating(box, v)) if phase == "creating" else \
-                (lambda box, v=victim, p=phase: in_phase(box, v, p))
-            claim(f"kill -9 of the {victim} while {phase} leaves nothing behind")(function)
+            claim(f"kill -9 of the {victim} while {phase} leaves nothing behind")(function_for(victim, phase))
 
 
 register()
