@@ -168,8 +168,8 @@ def leaks(before, engine):
         found = []
         for kind, old in before.items():
             new = now[kind]
-            found += [f"leak: {kind}: left over: {x} {new[x] if isinstance(new, dict) else ''}"
-                      for x in new if x not in old and not engine.keeps(kind, x)]
+            texts = [f"{x} {new[x]}" if isinstance(new, dict) else x for x in new if x not in old]
+            found += [f"leak: {kind}: left over: {text}" for text in texts if not engine.keeps(kind, text)]
         if not found or time.monotonic() > end:
             return found
         time.sleep(0.05)

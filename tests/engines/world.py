@@ -153,6 +153,7 @@ def setup():
     if os.path.isdir(PLACE):
         return
     mount_memory("/run")
+    mount_memory("/dev/shm", "1777")
     for folder in (PLACE, "/run/lock", PLACE + "/tmp", PLACE + "/logs"):
         os.makedirs(folder)
     private_etc()

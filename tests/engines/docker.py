@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dockerd in the private world: configuration, start and end of the daemon, images, cleaning up between cases."""
+import json
+import os
+import signal
+import subprocess
+
+import cases
+import world
+from cases import engine, run
+from harness import Failure, kill_quietly, wait_until
+
+IMAGE = "busybox"
+NGINX = "nginx"
+SOCKET = "unix:///run/docker.sock"
+CONFIG = "/etc/docker/daemon.json"
+# /usr/local/bin may hold another client: the one of Debian's package is the one that is tested.
+CLIENT = "/usr/bin/docker"
+# dockerd 20.10 passes this root to each runtime, whatever its name.
+STATE = "/run/docker/runtime-runc"
+# Time for the daemon to answer or to end, in seconds.
+DAEMON_LIMIT = 60
+
+# README.md shows the part that a user needs: "runtimes".
+SETTINGS = {
+    "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    "storage-driver": "overlay2",
+    "live-restore": True,
+    "runtimes": {"onggi": {"path": world.RUNTIME}, "runsc": {"path": world.RUNTIMES["runsc"]}},
+}
+
+# What the engine keeps between containers; made once, not once for each container.
+KEPT = {
+    "cgroups": ("/docker", "/buildkit"),
+    "mounts": ("/netns/default",),
+    "processes": ("dockerd ", "containerd --config "),
+}
+
+if STATE not in cases.OUR_FOLDERS:
+    cases.OUR_FOLDERS += (STATE,)
+
+
+@engine
+class Docker:
+    name = "docker"
+    reference = "runc"
+    daemon = None
+
+    @classmethod
+    def start(cls, **settings):
+        """The daemon (with its own containerd) and the images. @settings change daemon.json."""
+        cls.start_daemon(**settings)
+        cls.load_image(IMAGE)
+        # Both make folders of their own at the first use.
+        for runtime in (cls.reference, "onggi"):
+            done = cls.run("run", "--rm", "--network", "none", "--runtime", runtime, IMAGE, "true")
+            if done.code != 0:
+                raise Failure(f"docker does not work with {runtime}: {done!r}")
+
+    @classmethod
+    def start_daemon(cls, **settings):
+        world.write(CONFIG, json.dumps({**SETTINGS, **settings}))
+        os.environ["DOCKER_HOST"] = SOCKET
+        with open(world.log_file("dockerd"), "ab") as log:
+            cls.daemon = subprocess.Popen(["dockerd", "--config-file", CONFIG, "--host", SOCKET],
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        wait_until(lambda: cls.run("version").code == 0 or cls.daemon.poll() is not None, "dockerd answers",
+                   DAEMON_LIMIT)
+        if cls.daemon.poll() is not None:
+            with open(world.log_file("dockerd"), errors="replace") as log:
+                raise Failure(f"dockerd ended: {log.read()[-2000:]}")
+
+    @classmethod
+    def load_image(cls, tag):
+        """Import the image @tag unless it is there already."""
+        if cls.run("image", "inspect", tag).code == 0:
+            return
+        archive = os.path.join(world.PLACE, "tmp", f"{tag}.tar")
+        done = run(["skopeo", "--insecure-policy", "copy", "-q", f"oci:{world.LAYOUT}:{tag}", f"docker-archive:{archive}:{tag}:latest"])
+        if done.code == 0:
+            done = cls.run("load", "-i", archive)
+        if done.code != 0:
+            raise Failure(f"cannot import the image '{tag}': {done!r}")
+        os.unlink(archive)
+
+    @staticmethod
+    def run(*args, **options):
+        return run([CLIENT, *args], **options)
+
+    @staticmethod
+    def argv(runtime, args):
+        """--runtime is an option of the commands that make a container."""
+        args = list(args)
+        if args[0] in ("run", "create"):
+            args[1:1] = ["--runtime", runtime]
+        return [CLIENT, *args]
+
+    @classmethod
+    def clean(cls, runtime):
+        """Whatever a case left: containers, volumes, networks."""
+        for kind, remove in ((("ps", "-aq"), ("rm", "-f", "-v")),
+                             (("volume", "ls", "-q"), ("volume", "rm", "-f")),
+                             (("network", "ls", "-q", "--filter", "type=custom"), ("network", "rm"))):
+            names = cls.run(*kind).text.split()
+            if names:
+                done = cls.run(*remove, *names)
+                if done.code != 0:
+                    raise Failure(f"docker {' '.join(remove)} failed: {done!r}")
+
+    @classmethod
+    def containerd(cls):
+        """The pid of the daemon's own containerd."""
+        with open("/run/docker/containerd/containerd.pid") as f:
+            return int(f.read())
+
+    @classmethod
+    def stop(cls, number=signal.SIGTERM):
+        if cls.daemon is None:
+            return
+        cls.daemon.send_signal(number)
+        try:
+            cls.daemon.wait(DAEMON_LIMIT)
+        except subprocess.TimeoutExpired:
+            kill_quietly(cls.daemon.pid)
+            cls.daemon.wait()
+            raise Failure(f"dockerd did not end within {DAEMON_LIMIT} s")
+        finally:
+            cls.daemon = None
+
+    @staticmethod
+    def keeps(kind, item):
+        return any(word in str(item) for word in KEPT.get(kind, ()))
