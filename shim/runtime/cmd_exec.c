@@ -197,6 +197,7 @@ static int run_exec(const struct runtime *rt, const struct values *v, char **arg
 		.exec_id = e.id,
 		.io_dir = e.io_dir,
 		.process = e.text,
+		.args = e.process->args,
 		.terminal = e.process->terminal,
 		.foreground = !v->detach,
 		.start = true,

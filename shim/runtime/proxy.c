@@ -17,6 +17,7 @@
 #include "common/loop.h"
 #include "shim/runtime/client.h"
 #include "shim/runtime/stdio_relay.h"
+#include "shim/runtime/title.h"
 
 #define FIFO_PATH_MAX 512
 
@@ -510,6 +511,9 @@ static _Noreturn void child_main(const struct proxy_config *config, int report_f
 
 	fd_close_from(STDERR_FILENO + 1, keep, config->netns_fd >= 0 ? 2 : 1);
 	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR, "proxy");
+	/* Only for people: a kernel that cannot do it is no reason to fail. */
+	if (config->args)
+		title_set(PROXY_TITLE, config->args, NULL);
 	r = open_proxy(config, report_fd, &p, &err);
 	if (config->netns_fd >= 0)
 		close(config->netns_fd);

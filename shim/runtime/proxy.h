@@ -27,6 +27,9 @@
 /* As if killed by SIGKILL, which is what became of the workload. */
 #define PROXY_EXIT_LOST 137
 
+/* How the process that proxy_fork leaves begins in ps, before the arguments of the container's. */
+#define PROXY_TITLE "onggi-proxy:"
+
 struct proxy_config {
 	const char *socket; /* of the sandbox's monitor */
 	const char *id;
@@ -34,6 +37,7 @@ struct proxy_config {
 	const char *io_dir;  /* absolute folder for FIFOs; made if missing */
 	const char *bundle;  /* absolute; of the first process */
 	const char *process; /* OCI process object; of an exec */
+	char *const *args;   /* of the process, for proxy_fork: what ps shows. Borrowed */
 	uint64_t create_timeout_ms;
 	bool terminal;
 	bool foreground; /* the caller's own terminal instead of a pty */
