@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cgroup.h"
 #include "agent/service_internal.h"
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
@@ -116,6 +117,9 @@ static const struct ttrpc_method service_methods[] = {
 	METHOD("RemoveProcess", process_ref, empty, PROCESS, service_remove_process),
 	METHOD("RemoveContainer", container_ref, empty, CONTAINER, service_remove_container),
 	METHOD("UpdateNetwork", update_network_request, empty, NOTHING, service_update_network),
+	METHOD("ServeNames", serve_names_request, empty, NOTHING, service_serve_names),
+	METHOD("NextQuery", empty, next_query_response, NOTHING, service_next_query),
+	METHOD("AnswerQuery", answer_query_request, empty, NOTHING, service_answer_query),
 	METHOD("Shutdown", empty, empty, NOTHING, service_shutdown),
 };
 
@@ -165,7 +169,8 @@ int service_create(struct loop *loop, struct container_table *containers, struct
 
 	if (!s)
 		return -ENOMEM;
-	if (network_create(loop, NULL, &s->network) < 0) {
+	if (network_create(loop, NULL, &s->network) < 0 || names_create(loop, CGROUP_ROOT, &s->names) < 0) {
+		network_destroy(s->network);
 		free(s);
 		return -ENOMEM;
 	}
@@ -189,6 +194,7 @@ void service_destroy(struct service *s)
 	if (s->shutdown_call && !s->shutdown_answered)
 		ttrpc_call_fail(s->shutdown_call, TTRPC_CANCELED, "the agent is ending");
 	network_destroy(s->network);
+	names_destroy(s->names);
 	free(s);
 }
 

@@ -10,6 +10,7 @@
 #define ONGGI_AGENT_SERVICE_INTERNAL_H
 
 #include "agent/container.h"
+#include "agent/names.h"
 #include "agent/network.h"
 #include "agent/service.h"
 #include "common/err.h"
@@ -23,6 +24,7 @@ struct service {
 	struct container_table *containers;
 	struct share *share;
 	struct network *network;
+	struct names *names;
 	struct ttrpc_service ttrpc;
 	const struct service_hooks *hooks;
 	struct ttrpc_call *shutdown_call; /* a Shutdown is under way */
@@ -89,5 +91,8 @@ int service_resize_terminal(const struct service_call *c, const void *message, s
 
 /* service_network.c */
 int service_update_network(const struct service_call *c, const void *message, struct err *err);
+int service_serve_names(const struct service_call *c, const void *message, struct err *err);
+int service_next_query(const struct service_call *c, const void *message, struct err *err);
+int service_answer_query(const struct service_call *c, const void *message, struct err *err);
 
 #endif
