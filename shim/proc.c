@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "shim/sandbox_dns.h"
 #include "shim/task.h"
 
 #define SIGNAL_MAX 64
@@ -447,6 +448,7 @@ void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 		return;
 	}
 	p->state = PROC_STARTING;
+	sandbox_dns_look(sandbox_of(p), p->container->resolv_fd);
 	/* Hooks have time limits of their own, or none. */
 	agent_call(sandbox_of(p), "StartProcess", &ref.base,
 		   &onggi__agent__v1__start_process_response__descriptor,

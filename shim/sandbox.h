@@ -105,6 +105,7 @@ struct sandbox {
 	struct vm *vm;
 	struct file_server *files;
 	struct ttrpc_client *agent;
+	struct sandbox_dns *dns; /* NULL: no container needs it */
 	/* what the agent said of its guest; kernel is sanitized */
 	char guest_kernel[65];
 	uint64_t guest_memory_total, guest_memory_available;

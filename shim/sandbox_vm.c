@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "shim/sandbox_dns.h"
 #include "shim/task.h"
 
 #define CONFIGURE_TIMEOUT_MS 30000
@@ -270,6 +271,7 @@ void sandbox_vm_stop(struct sandbox *s)
 
 	s->phase = SANDBOX_DOWN;
 	ttrpc_client_destroy(TAKE_PTR(s->agent));
+	sandbox_dns_destroy(TAKE_PTR(s->dns));
 	vm_destroy(TAKE_PTR(s->vm));
 	if (s->files)
 		s->options.files->destroy(TAKE_PTR(s->files));

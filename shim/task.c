@@ -45,6 +45,7 @@ void task_unref(struct task *c)
 	loop_source_destroy(c->exec_timer);
 	task_creation_free(c->creation);
 	container_record_free(c->record);
+	cleanup_close_p(&c->resolv_fd);
 	free(c);
 }
 
@@ -97,6 +98,7 @@ void task_drop(struct task *c)
 		forget_exec(c->execs);
 	if (c->init)
 		c->init->removed = true;
+	cleanup_close_p(&c->resolv_fd);
 	if (s->share)
 		hostshare_remove_container(s->share, c->record->id);
 	/* Breaks the circle of container and process, unless a call in flight holds either. */

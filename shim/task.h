@@ -39,6 +39,7 @@ struct task {
 	unsigned int n_execs;
 	struct task_creation *creation; /* NULL once it is created */
 	struct task_hooks *hooks;       /* of its creation, while they run; task_hooks.h */
+	int resolv_fd; /* its resolv.conf on the host; -EBADF: none */
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
 	bool in_guest;			/* the agent may know it */
 	bool start_hooks;		/* programs that run in the guest before it starts */

@@ -16,6 +16,8 @@
 #include "common/io.h"
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
+#include "shim/resolv.h"
+#include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
 
 /* Warnings of the agent that are logged. */
@@ -223,6 +225,7 @@ static void ask_agent(struct task *c)
 	request.n_namespaces = fill_namespaces(c, shared, shared_list);
 	request.hook_state = c->start_hooks ? hook_state : (char *)"";
 	c->creation->sent = c->in_guest = true;
+	sandbox_dns_look(c->sandbox, c->resolv_fd);
 	agent_call(c->sandbox, "CreateContainer", &request.base,
 		   &onggi__agent__v1__create_container_response__descriptor,
 		   AGENT_CREATE_TIMEOUT_MS, create_answered, task_ref(c));
@@ -337,6 +340,8 @@ static int prepare(struct task *c, const struct task_config *config, struct err 
 	    (r = proc_create(c, &init, &c->init, err)) < 0 || (r = task_save(c, err)) < 0 ||
 	    (r = task_attach_mounts(c, c->creation->spec, err)) < 0)
 		return r;
+	r = resolv_open(c->creation->spec, c->record->bundle);
+	c->resolv_fd = r < 0 ? -EBADF : r;
 	return sandbox_need_vm(c->sandbox, err);
 }
 
@@ -348,6 +353,7 @@ static struct task *task_new(struct sandbox *s, const struct task_config *config
 	if (!c)
 		return NULL;
 	c->refs = 1;
+	c->resolv_fd = -EBADF;
 	c->sandbox = s;
 	c->serial = s->next_serial++;
 	c->creation = calloc(1, sizeof(*c->creation));

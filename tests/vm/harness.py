@@ -97,11 +97,11 @@ def mounts():
 
 
 def cgroups():
-    """Those that bear our name: others on the machine come and go. Unit tests that run meanwhile have names of theirs."""
+    """Those that bear our name: others on the machine come and go. Unit tests and engines that run meanwhile have names of theirs."""
     found = []
     for top, folders, _ in os.walk("/sys/fs/cgroup"):
         found += [os.path.join(top, d) for d in folders if "onggi" in os.path.join(top, d)]
-    return sorted(path for path in found if "onggi-test" not in path)
+    return sorted(path for path in found if "onggi-test" not in path and "onggi-engines" not in path)
 
 
 def sockets():

@@ -13,6 +13,9 @@
  *   probe catch                  print "ready", then the name of each signal that comes; ends at SIGUSR2
  *   probe smash PID              print "ready"; once stdin has a line or ends, overwrite that process's program, print
  *                                "smashed": it dies at its next step, of SIGILL, which not even PID 1 is spared
+ *   probe ask udp|tcp NAME COUNT SECONDS
+ *                                ask 127.0.0.11:53 for 0.NAME, 1.NAME, … one by one, wait SECONDS for each answer, whose
+ *                                last four bytes must be that number; print how many were right, and the longest
  *   probe winsize                print the terminal's size, and again at each SIGWINCH; ends at SIGTERM
  */
 #define _GNU_SOURCE
@@ -20,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -361,6 +365,80 @@ static int do_winsize(int argc, char **argv)
 	return 0;
 }
 
+/* A DNS query for the address of "@number.@name". Returns its length. */
+static size_t make_query(uint8_t *out, unsigned int number, const char *name)
+{
+	uint8_t *length = out + 12, *at = length + 1;
+	char text[200];
+
+	memcpy(out, (const uint8_t[]){ (uint8_t)(number >> 8), (uint8_t)number, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0 }, 12);
+	snprintf(text, sizeof(text), "%u.%s.", number, name);
+	for (const char *c = text; *c; c++) {
+		if (*c != '.') {
+			*at++ = (uint8_t)*c;
+			continue;
+		}
+		*length = (uint8_t)(at - length - 1);
+		length = at++;
+	}
+	*length = 0;
+	memcpy(at, "\0\1\0\1", 4);
+	return (size_t)(at + 4 - out);
+}
+
+static size_t read_all(int fd, uint8_t *out, size_t len)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < len && (n = read(fd, out + done, len - done)) > 0)
+		done += (size_t)n;
+	return done;
+}
+
+/* Returns the length of the answer in @out, 0: none. */
+static size_t ask(int tcp, int seconds, const uint8_t *query, size_t len, uint8_t *out)
+{
+	struct sockaddr_in server = { .sin_family = AF_INET, .sin_port = htons(53) }, from = { 0 };
+	int fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
+	const struct timeval limit = { .tv_sec = seconds };
+	socklen_t from_len = sizeof(from);
+	uint8_t head[2] = { (uint8_t)(len >> 8), (uint8_t)len };
+	ssize_t got = 0;
+
+	server.sin_addr.s_addr = htonl(0x7f00000b);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (!tcp) {
+		/* As musl does: not connected, and the sender of the answer is looked at. */
+		sendto(fd, query, len, 0, (struct sockaddr *)&server, sizeof(server));
+		got = recvfrom(fd, out, 65536, 0, (struct sockaddr *)&from, &from_len);
+		if (from.sin_port != server.sin_port || from.sin_addr.s_addr != server.sin_addr.s_addr)
+			got = 0;
+	} else if (connect(fd, (struct sockaddr *)&server, sizeof(server)) == 0 && write(fd, head, 2) == 2 &&
+		   write(fd, query, len) == (ssize_t)len && read_all(fd, head, 2) == 2) {
+		got = (ssize_t)read_all(fd, out, (size_t)head[0] << 8 | head[1]);
+	}
+	close(fd);
+	return got > 0 ? (size_t)got : 0;
+}
+
+static int do_ask(int argc, char **argv)
+{
+	unsigned int count = (unsigned int)atoi(argv[2]), right = 0;
+	uint8_t query[300], out[65536];
+	size_t longest = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		size_t n = ask(!strcmp(argv[0], "tcp"), atoi(argv[3]), query, make_query(query, i, argv[1]), out);
+		const uint8_t want[4] = { (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
+
+		right += n > 16 && !memcmp(out, query, 2) && !memcmp(out + n - 4, want, 4);
+		longest = n > longest ? n : longest;
+	}
+	printf("%u of %u, longest %zu\n", right, count, longest);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -371,7 +449,7 @@ int main(int argc, char **argv)
 		{ "facts", 0, do_facts },   { "burst", 2, do_burst },	{ "sink", 2, do_sink },
 		{ "try", 1, do_try },	    { "alloc", 1, do_alloc },	{ "forks", 1, do_forks },
 		{ "background", 1, do_background }, { "signal", 1, do_signal }, { "catch", 0, do_catch },
-		{ "winsize", 0, do_winsize }, { "smash", 1, do_smash },
+		{ "winsize", 0, do_winsize }, { "smash", 1, do_smash }, { "ask", 4, do_ask },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
