@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker: the daemon comes and goes, the runtime as the default one, docker build."""
+import contextlib
+import os
+import signal
+
+from cases import case
+from docker import IMAGE, Docker
+from harness import check, check_equal, check_in, kill_quietly, wait_until
+
+NONE = ("--network", "none")
+COUNTER = ("sh", "-c", "trap 'echo asked; exit 5' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep .2 & wait $!; done")
+
+
+@contextlib.contextmanager
+def daemon_with(**settings):
+    """Another daemon.json for a while."""
+    Docker.stop()
+    Docker.start_daemon(**settings)
+    try:
+        yield
+    finally:
+        Docker.stop()
+        Docker.start_daemon()
+
+
+def goes_on(t, name, pid):
+    """The container has lived through what was done, and can be used, and stopped."""
+    wait_until(lambda: t.call("inspect", "-f", "{{.State.Pid}} {{.State.Running}}", name).text == f"{pid} true\n",
+               "the daemon has found the container again", 30)
+    check_equal(t.out("exec", name, "echo", "alive"), "alive", "exec")
+    lines = t.out("logs", name).count("\n")
+    wait_until(lambda: t.out("logs", name).count("\n") > lines, "its output is read again")
+
+
+@case("docker", "live-restore")
+def live_restore(t):
+    name = "jar"
+    t.ok("run", "-d", "--name", name, *NONE, IMAGE, *COUNTER)
+    pid = t.out("inspect", "-f", "{{.State.Pid}}", name)
+    with t.line("dockerd is killed and begins anew under a running container"):
+        Docker.stop(signal.SIGKILL)
+        check(os.path.exists(f"/proc/{pid}"), "the container has ended with the daemon")
+        Docker.start_daemon()
+        goes_on(t, name, pid)
+    with t.line("containerd is killed under it, dockerd starts another"):
+        kill_quietly(Docker.containerd())
+        wait_until(lambda: t.call("exec", name, "true").code == 0, "exec works again", 60)
+        goes_on(t, name, pid)
+    with t.line("dockerd is restarted in order"):
+        Docker.stop()
+        Docker.start_daemon()
+        goes_on(t, name, pid)
+    with t.line("what ended while nobody looked is known afterwards"):
+        Docker.stop(signal.SIGKILL)
+        os.kill(int(pid), signal.SIGTERM)
+        Docker.start_daemon()
+        wait_until(lambda: t.out("inspect", "-f", "{{.State.Status}}", name) == "exited", "it has exited", 30)
+        check_equal(t.out("inspect", "-f", "{{.State.ExitCode}}", name), "5", "exit code")
+    with t.line("it can be started again, and stopped"):
+        t.ok("start", name)
+        t.ok("stop", name)
+        check_equal(t.out("inspect", "-f", "{{.State.ExitCode}}", name), "5", "exit code")
+
+
+@case("docker", "default runtime and docker build")
+def build(t):
+    t.path("Dockerfile", f"""FROM {IMAGE}
+ARG WORD=none
+ENV KEPT=$WORD
+COPY file /file
+RUN uname -r > /kernel && cat /file >> /kernel
+RUN echo 'builder:x:1234:1234::/:/bin/sh' >> /etc/passwd && chmod 1777 /tmp
+USER builder
+WORKDIR /tmp
+RUN id -u > id && echo $KEPT > word
+CMD ["sh", "-c", "cat /kernel /tmp/word /tmp/id"]
+""")
+    t.path("file", "from the context\n")
+    tag = f"built-{t.runtime}"
+    with daemon_with(**{"default-runtime": t.runtime}):
+        with t.line("the default runtime is used where none is named"):
+            release = t.engine.run("run", "--rm", *NONE, IMAGE, "uname", "-r").text.strip()
+            check_equal(release != os.uname().release, t.ours, "another kernel")
+        with t.line("docker build: RUN steps execute with it, in a VM"):
+            t.ok("build", "-q", "--no-cache", "--network", "none", "--build-arg", "WORD=given", "-t", tag, ".",
+                 env=dict(os.environ, DOCKER_BUILDKIT="0"))
+            out = t.engine.run("run", "--rm", *NONE, tag).text.split("\n")
+            check_equal(out[:4], [release, "from the context", "given", "1234"], "what the built image says")
+        with t.line("docker build: a step that fails has its exit code in the message"):
+            t.path("Dockerfile.bad", f"FROM {IMAGE}\nRUN echo before; exit 7\n")
+            done = t.call("build", "--no-cache", "--network", "none", "-f", "Dockerfile.bad", ".", env=dict(os.environ, DOCKER_BUILDKIT="0"))
+            check(done.code != 0, "the build has succeeded")
+            check_in("returned a non-zero code: 7", done.errors, "message")
+        with t.line("docker build: another shell, many layers, from a layer of its own"):
+            t.path("Dockerfile.two", f"""FROM {IMAGE} AS first
+RUN for i in 1 2 3; do echo $i >> /made; done; chmod 4711 /made; ln -s made /link
+FROM {IMAGE}
+COPY --from=first /made /copied
+SHELL ["/bin/sh", "-ec"]
+RUN rm /etc/os-release; test -u /copied
+RUN test ! -e /etc/os-release
+""")
+            t.ok("build", "-q", "--no-cache", "--network", "none", "-f", "Dockerfile.two", "-t", tag, ".",
+                 env=dict(os.environ, DOCKER_BUILDKIT="0"))
+            check_equal(t.engine.run("run", "--rm", *NONE, tag, "cat", "/copied").text, "1\n2\n3\n", "copied")
+        t.ok("image", "prune", "-f")
+        t.ok("rmi", tag)
