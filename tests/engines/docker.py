@@ -35,6 +35,8 @@ KEPT = {
     "mounts": ("/netns/default",),
     "processes": ("dockerd ", "containerd --config "),
 }
+# The default state root of onggi, which BuildKit uses: the first container makes it.
+KEPT_FOLDERS = ["/run/onggi/" + name for name in ("cache", "cache/kvm.json", "containers", "lock", "sandboxes")]
 
 if STATE not in cases.OUR_FOLDERS:
     cases.OUR_FOLDERS += (STATE,)
@@ -58,12 +60,14 @@ class Docker:
                 raise Failure(f"docker does not work with {runtime}: {done!r}")
 
     @classmethod
-    def start_daemon(cls, **settings):
+    def start_daemon(cls, first_in_path="", **settings):
+        """@first_in_path: a folder whose programs dockerd finds before the system's."""
         world.write(CONFIG, json.dumps({**SETTINGS, **settings}))
         os.environ["DOCKER_HOST"] = SOCKET
         with open(world.log_file("dockerd"), "ab") as log:
             cls.daemon = subprocess.Popen(["dockerd", "--config-file", CONFIG, "--host", SOCKET],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                          env=dict(os.environ, PATH=f"{first_in_path}:{os.environ['PATH']}".lstrip(":")))
         wait_until(lambda: cls.run("version").code == 0 or cls.daemon.poll() is not None, "dockerd answers",
                    DAEMON_LIMIT)
         if cls.daemon.poll() is not None:
@@ -129,4 +133,4 @@ class Docker:
 
     @staticmethod
     def keeps(kind, item):
-        return any(word in str(item) for word in KEPT.get(kind, ()))
+        return item in KEPT_FOLDERS or any(word in str(item) for word in KEPT.get(kind, ()))

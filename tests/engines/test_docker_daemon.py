@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 
+import world
 from cases import case
 from docker import IMAGE, Docker
 from harness import check, check_equal, check_in, kill_quietly, wait_until
@@ -14,7 +15,7 @@ COUNTER = ("sh", "-c", "trap 'echo asked; exit 5' TERM; i=0; while :; do i=$((i+
 
 @contextlib.contextmanager
 def daemon_with(**settings):
-    """Another daemon.json for a while."""
+    """Another daemon.json, or another PATH of the daemon, for a while."""
     Docker.stop()
     Docker.start_daemon(**settings)
     try:
@@ -106,3 +107,25 @@ RUN test ! -e /etc/os-release
             check_equal(t.engine.run("run", "--rm", *NONE, tag, "cat", "/copied").text, "1\n2\n3\n", "copied")
         t.ok("image", "prune", "-f")
         t.ok("rmi", tag)
+
+
+@case("docker", "docker build with BuildKit")
+def buildkit(t):
+    """It runs the `runc` of dockerd's PATH, whatever the default runtime is."""
+    t.path("Dockerfile", f"FROM {IMAGE}\nENV WORD=kept\nRUN uname -r > /kernel; id -u >> /kernel; echo $WORD >> /kernel\n")
+    os.mkdir(t.path("programs"))
+    os.symlink(world.RUNTIMES[t.runtime], t.path("programs/runc"))
+    tag = f"kit-{t.runtime}"
+    with daemon_with(first_in_path=t.path("programs")):
+        with t.line("RUN steps execute in a VM when runc is a link to onggi-runtime"):
+            t.ok("build", "-q", "--no-cache", "--network", "none", "-t", tag, ".", env=dict(os.environ, DOCKER_BUILDKIT="1"))
+            out = t.out("run", "--rm", *NONE, tag, "cat", "/kernel").split("\n")
+            check_equal(out[0] != os.uname().release, t.ours, f"another kernel than '{out[0]}'")
+            check_equal(out[1:], ["0", "kept"], "what the step has written")
+        with t.line("a step that fails stops the build, with its exit code in the message"):
+            t.path("Dockerfile.bad", f"FROM {IMAGE}\nRUN echo before; exit 7\n")
+            done = t.call("build", "--network", "none", "-f", "Dockerfile.bad", ".", env=dict(os.environ, DOCKER_BUILDKIT="1"))
+            check(done.code != 0, "the build has succeeded")
+            check_in("exit code: 7", done.errors, "message")
+        t.ok("rmi", tag)
+        t.ok("builder", "prune", "-af")
