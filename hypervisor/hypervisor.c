@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hypervisor/hypervisor.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "hypervisor/vm.h"
@@ -52,6 +53,23 @@ int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userd
 		     struct err *err)
 {
 	return vm->driver->remove_device(vm, id, done, userdata, err);
+}
+
+int vm_save(struct vm *vm, int state_fd, vm_done_fn done, void *userdata, struct err *err)
+{
+	if (!vm->driver->save)
+		return err_set(err, -EOPNOTSUPP, "driver '%s' cannot save a virtual machine",
+			       vm->driver->name);
+	return vm->driver->save(vm, state_fd, done, userdata, err);
+}
+
+int vm_describe(const struct vm_driver *driver, const struct vm_config *config, char **ret,
+		struct err *err)
+{
+	if (!driver->describe)
+		return err_set(err, -EOPNOTSUPP, "driver '%s' cannot save a virtual machine",
+			       driver->name);
+	return driver->describe(config, ret, err);
 }
 
 void vm_kill(struct vm *vm)

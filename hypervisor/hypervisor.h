@@ -31,6 +31,13 @@ const char *vm_accel_name(enum vm_accel accel);
  */
 #define VM_HOTPLUG_SLOTS 8
 
+/* A machine that was saved (vm_save): what template.h keeps. */
+struct vm_saved {
+	int memory_fd; /* O_RDONLY; never written, never mapped by a VMM: each gets a copy */
+	int state_fd;  /* O_RDONLY, position 0 */
+	uint64_t memory_bytes, memory_checksum; /* memory_copy.h */
+};
+
 struct vm_config {
 	const char *name;       /* for messages and the process title, [A-Za-z0-9_.+-] */
 	const char *vmm_path;   /* e.g. /usr/bin/qemu-system-x86_64 */
@@ -49,6 +56,17 @@ struct vm_config {
 	/* Folder of the sandbox (0700): console log, pid file. The driver creates
 	 * "console.log", "vmm.log" (the VMM's stderr) and "vmm.pid" in it. */
 	int state_dirfd;
+	/*
+	 * NULL: boot. Else go on from there, with a machine of the same vm_describe; the share is
+	 * plugged into a slot before the guest runs. Descriptors are borrowed until vm_create
+	 * returns. When it cannot be done, the VMM ends and on_exit says why.
+	 */
+	const struct vm_saved *restore;
+	/*
+	 * NULL, or a file (O_RDWR, of memory_mib) that is to be the guest's memory, so that the
+	 * machine can be saved. Borrowed. Such a machine has no share.
+	 */
+	const int *memory_file;
 };
 
 enum vm_device_kind { VM_DEVICE_DISK, VM_DEVICE_NIC, VM_DEVICE_SHARE };
@@ -75,6 +93,8 @@ struct vm_events {
 	 * on stderr; may be empty. Runs once; no other callback follows.
 	 */
 	void (*on_exit)(struct vm *vm, int status, const char *reason, void *userdata);
+	/* The agent has opened its end of the channel. May be NULL; may run again. */
+	void (*on_agent_open)(struct vm *vm, void *userdata);
 };
 
 typedef void (*vm_done_fn)(int code, const char *message, void *userdata);
@@ -91,6 +111,9 @@ struct vm_driver {
 			  void *userdata, struct err *err);
 	int (*remove_device)(struct vm *vm, const char *id, vm_done_fn done, void *userdata,
 			     struct err *err);
+	/* The two may be NULL: no templates with this driver. */
+	int (*save)(struct vm *vm, int state_fd, vm_done_fn done, void *userdata, struct err *err);
+	int (*describe)(const struct vm_config *config, char **ret, struct err *err);
 	void (*kill)(struct vm *vm);
 	size_t (*console_tail)(struct vm *vm, char *buf, size_t size);
 };
@@ -140,6 +163,25 @@ int vm_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done
 		  struct err *err);
 int vm_remove_device(struct vm *vm, const char *id, vm_done_fn done, void *userdata,
 		     struct err *err);
+
+/*
+ * Stop the guest and write everything but its memory to @state_fd (borrowed; O_WRONLY or O_RDWR).
+ * The VM is good for nothing afterwards but to be destroyed. @done: 0; errors as for devices.
+ *
+ * Returns 0, or (then @done does not run) -EOPNOTSUPP the driver cannot, or there was no
+ * memory_file; -EBUSY it is being saved; -EPIPE; -ENOMEM.
+ */
+int vm_save(struct vm *vm, int state_fd, vm_done_fn done, void *userdata, struct err *err);
+
+/*
+ * Everything that makes a machine what it is, as text: a saved one fits a configuration exactly if
+ * this is the same for both. Names, descriptors and the share are not part of it. The caller frees
+ * *ret.
+ *
+ * Returns 0; -EOPNOTSUPP; as vm_create.
+ */
+int vm_describe(const struct vm_driver *driver, const struct vm_config *config, char **ret,
+		struct err *err);
 
 /* SIGKILL; on_exit follows. */
 void vm_kill(struct vm *vm);

@@ -9,6 +9,10 @@
  *   create -> RUNNING -> (process ends, or QMP is lost and it is killed) -> EXITED: operations
  *   fail, on_exit
  *
+ * To go on from a saved machine, two things run beside each other: QEMU's start up to the end of
+ * the QMP negotiation, and the copy of the memory. Then the state is read, the share is plugged,
+ * and the guest goes on. What fails on the way kills QEMU, and on_exit tells.
+ *
  * Callbacks of the user's may destroy the VM. Each way into this file that may call one is
  * bracketed by enter() and leave(), and a destroy inside is done by the outermost leave().
  */
@@ -26,8 +30,11 @@
 #include "common/io.h"
 #include "hypervisor/console.h"
 #include "hypervisor/jail.h"
+#include "hypervisor/memory_copy.h"
 #include "hypervisor/qemu_cmdline.h"
+#include "hypervisor/qemu_describe.h"
 #include "hypervisor/qemu_device.h"
+#include "hypervisor/qemu_saved.h"
 #include "hypervisor/qmp.h"
 #include "hypervisor/tsc.h"
 #include "hypervisor/vm.h"
@@ -60,6 +67,15 @@ struct qemu_vm {
 	unsigned int depth;
 	bool destroyed;
 	char reason[REASON_BYTES]; /* what we know before the process tells */
+	bool savable;		   /* its memory is in a file */
+	struct qemu_saved *saved;  /* saving, or going on from what was saved */
+	vm_done_fn save_done;
+	void *save_userdata;
+	struct {
+		struct memory_copy *copy;
+		int memory_fd, state_fd, share_fd; /* share_fd: until it is plugged; -1: none */
+		char *share_tag;
+	} restore;
 };
 
 static struct qemu_vm *qemu_of(struct vm *vm)
@@ -71,6 +87,12 @@ static void qemu_free(struct qemu_vm *q)
 {
 	qmp_destroy(TAKE_PTR(q->qmp));
 	qemu_devices_destroy(q->devices);
+	qemu_saved_destroy(q->saved);
+	memory_copy_destroy(q->restore.copy);
+	cleanup_close_p(&q->restore.memory_fd);
+	cleanup_close_p(&q->restore.state_fd);
+	cleanup_close_p(&q->restore.share_fd);
+	free(q->restore.share_tag);
 	loop_source_destroy(q->child);
 	loop_source_destroy(q->end_timer);
 	if (q->pid > 0) {
@@ -158,6 +180,14 @@ static void on_child(pid_t pid, int status, void *userdata)
 
 /* ---- QMP ---- */
 
+/* {"id": "agent-port", "open": true}: there is no other port. */
+static bool port_opened(const struct json *data)
+{
+	bool open = false;
+
+	return json_is_object(data) && json_member_bool(data, "", "open", &open, NULL) == 1 && open;
+}
+
 static void on_event(const char *event, const struct json *data, void *userdata)
 {
 	struct qemu_vm *q = userdata;
@@ -170,6 +200,10 @@ static void on_event(const char *event, const struct json *data, void *userdata)
 		q->reason[console_clean(q->reason, strlen(q->reason))] = '\0';
 	}
 	qemu_devices_on_event(q->devices, q->qmp, event, data);
+	qemu_saved_on_event(q->saved, event, data);
+	if (strcmp(event, "VSERPORT_CHANGE") == 0 && port_opened(data) && !q->destroyed &&
+	    q->events.on_agent_open)
+		q->events.on_agent_open(&q->vm, q->userdata);
 	leave(q);
 }
 
@@ -209,6 +243,134 @@ static int qemu_remove_device(struct vm *vm, const char *id, vm_done_fn done, vo
 	struct qemu_vm *q = qemu_of(vm);
 
 	return qemu_devices_remove(q->devices, q->qmp, id, done, userdata, err);
+}
+
+/* ---- saving ---- */
+
+static void on_saved(int code, const char *message, void *userdata)
+{
+	struct qemu_vm *q = userdata;
+
+	enter(q);
+	if (!q->destroyed)
+		q->save_done(code, message, q->save_userdata);
+	leave(q);
+}
+
+static int qemu_save(struct vm *vm, int state_fd, vm_done_fn done, void *userdata, struct err *err)
+{
+	struct qemu_vm *q = qemu_of(vm);
+	int r;
+
+	if (!q->savable)
+		return err_set(err, -EOPNOTSUPP, "save the virtual machine: its memory is not in a file");
+	if (q->saved)
+		return err_set(err, -EBUSY, "save the virtual machine: that is being done");
+	if (!q->qmp)
+		return err_set(err, -EPIPE, "save the virtual machine: it has gone");
+	q->save_done = done;
+	q->save_userdata = userdata;
+	r = qemu_saved_write(q->loop, q->qmp, state_fd, on_saved, q, &q->saved);
+	return r < 0 ? err_set_errno(err, r, "save the virtual machine") : 0;
+}
+
+/* ---- going on from what was saved ---- */
+
+/* The sandbox can boot instead, when it has the reason. */
+static void restore_failed(struct qemu_vm *q, const char *message)
+{
+	snprintf(q->reason, sizeof(q->reason), "restore: %s", message);
+	qemu_kill(&q->vm);
+}
+
+static void on_continued(int code, const char *message, const struct json *answer, void *userdata)
+{
+	if (code < 0 && code != -ECANCELED && code != -EPIPE)
+		restore_failed(userdata, message);
+}
+
+static void let_go_on(struct qemu_vm *q)
+{
+	int r = qmp_execute(q->qmp, "cont", NULL, -1, QEMU_SAVED_STEP_MS, on_continued, q);
+
+	if (r < 0)
+		restore_failed(q, strerror(-r));
+}
+
+static void on_share_plugged(int code, const char *message, void *userdata)
+{
+	struct qemu_vm *q = userdata;
+
+	if (code == -ECANCELED || code == -EPIPE)
+		return;
+	if (code < 0)
+		restore_failed(q, message);
+	else
+		let_go_on(q);
+}
+
+static void on_state_read(int code, const char *message, void *userdata)
+{
+	struct vm_device share = { .kind = VM_DEVICE_SHARE, .id = "share" };
+	struct qemu_vm *q = userdata;
+	struct err err = ERR_INIT;
+
+	if (q->destroyed || code == -ECANCELED || code == -EPIPE)
+		return;
+	if (code < 0) {
+		restore_failed(q, message);
+		return;
+	}
+	if (q->restore.share_fd < 0) {
+		let_go_on(q);
+		return;
+	}
+	share.fd = q->restore.share_fd;
+	share.tag = q->restore.share_tag;
+	if (qemu_devices_add(q->devices, q->qmp, &share, on_share_plugged, q, &err) < 0)
+		restore_failed(q, err.text);
+	cleanup_close_p(&q->restore.share_fd);
+}
+
+/* QMP commands wait for the end of the negotiation by themselves. */
+static void on_memory_copied(int code, void *userdata)
+{
+	struct qemu_vm *q = userdata;
+	int r = code;
+
+	enter(q);
+	if (r == 0 && q->qmp)
+		r = qemu_saved_read(q->loop, q->qmp, q->restore.state_fd, on_state_read, q, &q->saved);
+	cleanup_close_p(&q->restore.state_fd);
+	if (r == -EBADMSG)
+		restore_failed(q, "the saved memory is damaged");
+	else if (r < 0)
+		restore_failed(q, "the saved memory could not be copied");
+	leave(q);
+}
+
+static int begin_restore(struct qemu_vm *q, const struct vm_config *config, struct err *err)
+{
+	const struct vm_saved *from = config->restore;
+	uint64_t bytes = config->memory_mib << 20;
+	char path[48];
+
+	if (from->memory_bytes != bytes)
+		return err_set(err, -EBADMSG, "saved machine: %llu bytes of memory, not %llu",
+			       (unsigned long long)from->memory_bytes, (unsigned long long)bytes);
+	/* Opened anew: the position of a duplicate would be shared with whoever uses it after us. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", from->state_fd);
+	q->restore.state_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (q->restore.state_fd < 0)
+		return err_set_errno(err, -errno, "saved machine: its state");
+	if (config->share_fd >= 0) {
+		q->restore.share_fd = fcntl(config->share_fd, F_DUPFD_CLOEXEC, 3);
+		q->restore.share_tag = strdup(config->share_tag);
+		if (q->restore.share_fd < 0 || !q->restore.share_tag)
+			return err_set_errno(err, -ENOMEM, "saved machine: share");
+	}
+	return memory_copy_start(q->loop, from->memory_fd, bytes, from->memory_checksum, on_memory_copied,
+				 q, &q->restore.copy, &q->restore.memory_fd, err);
 }
 
 /* ---- start ---- */
@@ -265,17 +427,22 @@ static int check_files(const struct vm_config *config, struct err *err)
 static int spawn(struct qemu_vm *q, const struct vm_config *config, struct streams *s,
 		 struct err *err)
 {
-	const int fds[] = { s->qmp[1], s->console[1], s->agent[1], config->share_fd };
+	/* The last one is the share, or the memory of a machine to be saved or restored. */
+	int memory = config->restore ? q->restore.memory_fd :
+				       config->memory_file ? *config->memory_file : -1;
+	const int fds[] = { s->qmp[1], s->console[1], s->agent[1],
+			    memory >= 0 ? memory : config->share_fd };
 	const struct qemu_cmdline_fds numbers = {
 		.qmp = JAIL_FD_FIRST,
 		.console = JAIL_FD_FIRST + 1,
 		.agent = JAIL_FD_FIRST + 2,
-		.share = config->share_fd >= 0 ? JAIL_FD_FIRST + 3 : -1,
+		.share = config->share_fd >= 0 && memory < 0 ? JAIL_FD_FIRST + 3 : -1,
+		.memory = memory >= 0 ? JAIL_FD_FIRST + 3 : 0,
 	};
 	struct jail jail = {
 		.path = config->vmm_path,
 		.fds = fds,
-		.n_fds = config->share_fd >= 0 ? 4 : 3,
+		.n_fds = fds[3] >= 0 ? 4 : 3,
 		.stderr_fd = s->words[1],
 		.unshare_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
 		.nofile_max = NOFILE_MAX,
@@ -342,7 +509,8 @@ static int qemu_create(struct loop *loop, const struct vm_config *config,
 		return err_set_errno(err, -ENOMEM, "virtual machine");
 	q->vm.driver = &qemu_driver;
 	q->loop = loop;
-	q->agent_fd = -EBADF;
+	q->agent_fd = q->restore.memory_fd = q->restore.state_fd = q->restore.share_fd = -EBADF;
+	q->savable = config->memory_file;
 	q->pid = -1;
 	q->events = *events;
 	q->userdata = userdata;
@@ -351,6 +519,8 @@ static int qemu_create(struct loop *loop, const struct vm_config *config,
 		r = streams_open(&s, err);
 	if (r == 0)
 		r = attach(q, loop, &s, config->state_dirfd, err);
+	if (r == 0 && config->restore)
+		r = begin_restore(q, config, err);
 	if (r == 0)
 		r = spawn(q, config, &s, err);
 	if (r == 0) {
@@ -393,6 +563,8 @@ const struct vm_driver qemu_driver = {
 	.pid = qemu_pid,
 	.add_device = qemu_add_device,
 	.remove_device = qemu_remove_device,
+	.save = qemu_save,
+	.describe = qemu_describe,
 	.kill = qemu_kill,
 	.console_tail = qemu_console_tail,
 };

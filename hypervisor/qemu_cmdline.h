@@ -17,7 +17,8 @@
 /* Descriptor numbers as the QEMU process will see them; stream sockets all. */
 struct qemu_cmdline_fds {
 	int qmp, console, agent;
-	int share; /* -1: no file server */
+	int share; /* -1: no file server, or one that is plugged later */
+	int memory; /* file that is the guest's memory; 0: QEMU's own */
 };
 
 /* Longest kernel command line that x86 kernels take, without the NUL. */
@@ -27,7 +28,8 @@ struct qemu_cmdline_fds {
 #define QEMU_CMDLINE_TAG_MAX 35
 
 /*
- * Build the vector; element 0 is the program.
+ * Build the vector; element 0 is the program. With config.restore the machine has no kernel to boot
+ * and waits for a saved state (QMP migrate-incoming).
  *
  * @tsc_khz  frequency of the host's time stamp counter, for guests that TCG runs; 0: unknown
  * @ret      NULL-terminated, released with qemu_cmdline_free
