@@ -34,6 +34,7 @@
 #define META_BYTES_MAX (2 * TEMPLATE_DESCRIPTION_MAX)
 #define MEMORY_BYTES_MAX (UINT64_C(1) << 40)
 #define TEMPLATES_MAX 1024
+#define SECONDS_PER_HOUR 3600
 
 /* ---- the folder ---- */
 
@@ -263,6 +264,15 @@ void template_close(struct template *t)
 	free(t);
 }
 
+bool template_is_old(const struct template *t, uint64_t clones_max, uint32_t hours_max)
+{
+	int64_t age_s = (int64_t)time(NULL) - t->created_s;
+
+	/* One from the future was made before somebody set the clock: its age is unknown. */
+	return (clones_max && t->clones >= clones_max) ||
+	       (hours_max && (age_s < 0 || age_s >= (int64_t)hours_max * SECONDS_PER_HOUR));
+}
+
 /* One byte for each: appending is atomic, and the size is the count. */
 void template_count_clone(const struct template *t)
 {
@@ -309,9 +319,9 @@ static int make_files(struct template_draft *d, struct err *err)
 		return err_set_errno(err, r, "template %s: folder", d->name);
 	d->dirfd = openat(d->store, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (d->dirfd >= 0)
-		d->memory_fd = openat(d->dirfd, MEMORY_FILE, flags, 0400);
+		d->memory_fd = openat(d->dirfd, MEMORY_FILE, flags, 0600);
 	if (d->memory_fd >= 0)
-		d->state_fd = openat(d->dirfd, STATE_FILE, flags, 0400);
+		d->state_fd = openat(d->dirfd, STATE_FILE, flags, 0600);
 	if (d->state_fd < 0 || ftruncate(d->memory_fd, (off_t)d->memory_bytes) < 0)
 		return err_set_errno(err, -errno, "template %s: files", d->name);
 	return 0;
@@ -367,10 +377,13 @@ static int write_meta(struct template_draft *d, const char *description, struct 
 	return r < 0 ? err_set_errno(err, r, "template %s: '%s'", d->name, META_FILE) : 0;
 }
 
+/* From now on nobody writes them, us included. */
 static int publish(struct template_draft *d, struct err *err)
 {
 	char path[TEMPLATE_NAME_BYTES + 8];
 
+	if (fchmod(d->memory_fd, 0400) < 0 || fchmod(d->state_fd, 0400) < 0)
+		return err_set_errno(err, -errno, "template %s: publish", d->name);
 	beside(path, sizeof(path), d->name, ".new");
 	if (renameat2(d->store, path, d->store, d->name, RENAME_NOREPLACE) == 0)
 		return 0;

@@ -58,6 +58,9 @@ int template_open_name(int store, const char *name, struct template **ret, struc
 void template_close(struct template *t);
 DEFINE_CLEANUP(struct template *, template_close);
 
+/* Whether so many machines, or so much time, call for a new one; 0: never for that reason. */
+bool template_is_old(const struct template *t, uint64_t clones_max, uint32_t hours_max);
+
 /* One more machine has been started from it. Errors are of no consequence: it is renewed later
  * then. */
 void template_count_clone(const struct template *t);

@@ -18,6 +18,8 @@
 #define CONFIG_ENVIRONMENT "ONGGI_CONFIG"
 #define MEMORY_MIB_DEFAULT 256u
 #define BOOT_TIMEOUT_S_DEFAULT 30u
+#define TEMPLATE_CLONES_DEFAULT 1000u
+#define TEMPLATE_HOURS_DEFAULT 24u
 #define MS_PER_S 1000u
 
 enum key_type { KEY_PATH, KEY_WORD, KEY_NUMBER, KEY_BOOL };
@@ -32,6 +34,7 @@ struct key {
 };
 
 static const char *const accel_words[] = { "kvm", "auto", "tcg", NULL };
+static const char *const template_words[] = { "on", "off", NULL };
 static const char *const driver_words[] = { "qemu", NULL };
 
 #define MEMBER(name) offsetof(struct config, name)
@@ -46,6 +49,10 @@ static const struct key keys[] = {
 	{ "memory_mib", KEY_NUMBER, MEMBER(memory_mib), 64, 1u << 20, 1 },
 	{ "vcpus", KEY_NUMBER, MEMBER(vcpus), 1, 64, 1 },
 	{ "boot_timeout_s", KEY_NUMBER, MEMBER(boot_timeout_ms), 1, 600, MS_PER_S },
+	{ "template", KEY_WORD, MEMBER(template), .words = template_words },
+	{ "template_dir", KEY_PATH, MEMBER(template_dir) },
+	{ "template_clones", KEY_NUMBER, MEMBER(template_clones), 0, 1000000, 1 },
+	{ "template_hours", KEY_NUMBER, MEMBER(template_hours), 0, 24 * 365, 1 },
 	{ "debug", KEY_BOOL, MEMBER(debug) },
 };
 
@@ -245,6 +252,8 @@ static int fill_defaults(struct config *config, struct err *err)
 		{ MEMBER(accel), "kvm" },
 		{ MEMBER(driver), "qemu" },
 		{ MEMBER(vmm), "/usr/bin/qemu-system-x86_64" },
+		{ MEMBER(template), "on" },
+		{ MEMBER(template_dir), CONFIG_TEMPLATE_DIR },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++) {
@@ -266,6 +275,8 @@ int config_load(const char *explicit_path, struct config **ret, struct err *err)
 		return err_set_errno(err, -ENOMEM, "configuration");
 	config->memory_mib = MEMORY_MIB_DEFAULT;
 	config->vcpus = 1;
+	config->template_clones = TEMPLATE_CLONES_DEFAULT;
+	config->template_hours = TEMPLATE_HOURS_DEFAULT;
 	config->boot_timeout_ms = BOOT_TIMEOUT_S_DEFAULT * MS_PER_S;
 	r = read_file(explicit_path, config, err);
 	if (r < 0)
@@ -306,6 +317,8 @@ void config_free(struct config *config)
 	free(config->accel);
 	free(config->driver);
 	free(config->vmm);
+	free(config->template);
+	free(config->template_dir);
 	free(config->kernel);
 	free(config->initrd);
 	free(config->file_server);

@@ -34,6 +34,10 @@ static const struct arg {
 	ARG("--kernel", ARG_STRING, config.kernel),
 	ARG("--initrd", ARG_STRING, config.initrd),
 	ARG("--file-server", ARG_STRING, config.file_server),
+	ARG("--template", ARG_STRING, config.template),
+	ARG("--template-dir", ARG_STRING, config.template_dir),
+	ARG("--template-clones", ARG_UINT, config.template_clones),
+	ARG("--template-hours", ARG_UINT, config.template_hours),
 	ARG("--boot-timeout-ms", ARG_UINT, config.boot_timeout_ms),
 	ARG("--debug", ARG_BOOL, config.debug),
 #undef ARG
@@ -66,7 +70,7 @@ static int format_arg(const struct monitor_args *args, const struct arg *arg, ch
 	return n < 0 ? -ENOMEM : 0;
 }
 
-char **monitor_argv(const struct monitor_args *args)
+char **monitor_argv(const char *role, const struct monitor_args *args)
 {
 	char **argv = calloc(ARRAY_SIZE(arg_table) + 3, sizeof(*argv));
 	size_t n = 0;
@@ -74,7 +78,7 @@ char **monitor_argv(const struct monitor_args *args)
 	if (!argv)
 		return NULL;
 	argv[n++] = strdup("onggi-monitor");
-	argv[n++] = strdup(MONITOR_ROLE);
+	argv[n++] = strdup(role);
 	if (!argv[0] || !argv[1])
 		goto fail;
 	for (size_t i = 0; i < ARRAY_SIZE(arg_table); i++) {
@@ -140,10 +144,10 @@ int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct e
 			return err_set(err, -EINVAL, "argument '%s' is not understood", argv[i]);
 	}
 	if (!args.root || args.root[0] != '/' || !args.id || !args.config.accel ||
-	    !args.config.driver || args.vcpus == 0 || args.memory_mib == 0 ||
+	    !args.config.driver || !args.config.template || !args.config.template_dir || args.vcpus == 0 || args.memory_mib == 0 ||
 	    args.config.boot_timeout_ms == 0)
 		return err_set(err, -EINVAL, "the role '%s' is started by the other commands only",
-			       MONITOR_ROLE);
+			       argv[1]);
 	*ret = args;
 	return 0;
 }

@@ -34,10 +34,10 @@ struct monitor_args {
 };
 
 /*
- * As an argument vector for execv; every entry and the vector are freed by monitor_argv_free.
+ * As an argument vector for execv, @role its second entry; every entry and the vector are freed by monitor_argv_free.
  * NULL: no memory.
  */
-char **monitor_argv(const struct monitor_args *args);
+char **monitor_argv(const char *role, const struct monitor_args *args);
 void monitor_argv_free(char **argv);
 /* @argv[0] is the program, @argv[1] the role. @ret borrows from @argv. -EINVAL with the reason. */
 int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct err *err);

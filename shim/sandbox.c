@@ -17,6 +17,7 @@
 #include "common/path.h"
 #include "hypervisor/accel.h"
 #include "shim/monitor.h"
+#include "shim/sandbox_template.h"
 #include "shim/sandbox_vm.h"
 #include "shim/task.h"
 
@@ -60,10 +61,33 @@ static void tell_all_lost(struct sandbox *s, const char *reason)
 	}
 }
 
+/*
+ * A template makes a start faster, never makes it fail: nothing has run in the VM yet, so another
+ * one that boots takes its place.
+ */
+static bool boot_instead(struct sandbox *s)
+{
+	struct err err = ERR_INIT;
+
+	if (s->phase != SANDBOX_BOOTING || !s->restored)
+		return false;
+	sandbox_log(s, LOG_LEVEL_WARNING, "template %s does not work, boot instead: %s",
+		    s->template_name, s->lost_reason);
+	sandbox_template_failed(s);
+	sandbox_vm_stop(s);
+	if (sandbox_vm_start(s, &err) == 0)
+		return true;
+	s->lost_reason = strdup(err.text);
+	return false;
+}
+
 static void lose_vm(struct sandbox *s)
 {
-	_cleanup_free_ char *reason = TAKE_PTR(s->lost_reason);
+	_cleanup_free_ char *reason = NULL;
 
+	if (boot_instead(s))
+		return;
+	reason = TAKE_PTR(s->lost_reason);
 	sandbox_log(s, LOG_LEVEL_ERROR, "the sandbox's VM is given up: %s", reason);
 	free(s->last_loss);
 	s->last_loss = strdup(reason ? reason : "");

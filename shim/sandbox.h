@@ -26,6 +26,7 @@
 #include "common/loop.h"
 #include "common/ttrpc.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/template.h"
 #include "hypervisor/virtiofsd.h"
 #include "shim/config.h"
 #include "shim/hostshare.h"
@@ -118,6 +119,10 @@ struct sandbox {
 	enum sandbox_witness witness; /* whose word the suspicion is */
 	struct loop_source *grace;    /* for others to come with a better one */
 	bool vmm_ended, files_ended;
+	bool restored;       /* the VM goes on from a template */
+	bool restore_failed; /* that went wrong once: boot from now on */
+	bool wants_template; /* none was there, or an old one */
+	char template_name[TEMPLATE_NAME_BYTES];
 	char *last_loss; /* why the last VM was given up; NULL: none was, or another has started */
 	size_t log_bytes;
 	bool finished; /* nothing is left of it on disk */

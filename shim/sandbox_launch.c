@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/loop.h"
 #include "common/path.h"
+#include "shim/monitor.h"
 
 #define LISTEN_BACKLOG 64
 
@@ -114,7 +115,7 @@ static int start_monitor(const struct monitor_args *args, int listen_fd, int net
 		return err_set_errno(err, -errno, "start the sandbox monitor");
 	ready_read = pipe_fds[0];
 	ready_write = pipe_fds[1];
-	argv = monitor_argv(args);
+	argv = monitor_argv(MONITOR_ROLE, args);
 	if (!argv)
 		return -ENOMEM;
 	r = fork_monitor((const int[]){ listen_fd, ready_write, netns_fd }, argv);

@@ -7,7 +7,9 @@
 #include <time.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "shim/machine.h"
 #include "shim/sandbox_dns.h"
+#include "shim/sandbox_template.h"
 #include "shim/task.h"
 
 #define CONFIGURE_TIMEOUT_MS 30000
@@ -106,7 +108,9 @@ static void configured(enum ttrpc_code code, const char *message, const void *re
 	s->guest_memory_total = answer->memory_total_bytes;
 	s->guest_memory_available = answer->memory_available_bytes;
 	s->phase = SANDBOX_READY;
-	sandbox_log(s, LOG_LEVEL_DEBUG, "guest is ready, kernel %s", s->guest_kernel);
+	sandbox_log(s, LOG_LEVEL_DEBUG, "guest is ready, kernel %s%s", s->guest_kernel,
+		    s->restored ? ", restored" : "");
+	sandbox_template_make(s);
 	for (struct task *c = s->containers, *next; c; c = next) {
 		next = c->next;
 		task_guest_ready(c);
@@ -185,23 +189,23 @@ static int start_files_in_namespace(void *userdata)
 
 static int start_vmm(struct sandbox *s, int share_fd, struct err *err)
 {
-	const struct config *config = s->options.config;
-	struct vm_config vm_config = {
-		.name = s->id,
-		.vmm_path = config->vmm,
-		.kernel = config->kernel,
-		.initrd = config->initrd,
-		.accel = s->accel,
-		.vcpus = s->options.vcpus,
-		.memory_mib = s->options.memory_mib,
-		.debug = config->debug,
-		.share_fd = share_fd,
-		.share_tag = SANDBOX_SHARE_TAG,
-		.state_dirfd = s->dirfd,
-	};
+	_cleanup_(template_close_p) struct template *template = NULL;
 	static const struct vm_events events = { .on_exit = vm_ended };
+	struct vm_config machine;
 
-	return vm_create(s->options.driver, s->loop, &vm_config, &events, s, &s->vm, err);
+	machine_shape(s->options.config, s->accel, s->options.vcpus, s->options.memory_mib,
+		      &machine);
+	machine.name = s->id;
+	machine.share_fd = share_fd;
+	machine.share_tag = SANDBOX_SHARE_TAG;
+	machine.state_dirfd = s->dirfd;
+	template = sandbox_template_find(s, &machine);
+	s->restored = template;
+	if (template) {
+		machine.restore = &template->saved;
+		snprintf(s->template_name, sizeof(s->template_name), "%s", template->name);
+	}
+	return vm_create(s->options.driver, s->loop, &machine, &events, s, &s->vm, err);
 }
 
 static int connect_agent(struct sandbox *s, struct err *err)

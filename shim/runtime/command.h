@@ -59,7 +59,7 @@ extern const struct option_row no_options[];
 
 extern const struct command cmd_create, cmd_start, cmd_state, cmd_kill, cmd_delete, cmd_run,
 	cmd_exec, cmd_ps, cmd_list, cmd_pause, cmd_resume, cmd_spec, cmd_features, cmd_update,
-	cmd_events, cmd_checkpoint, cmd_restore;
+	cmd_events, cmd_checkpoint, cmd_restore, cmd_template;
 
 /* Every command, NULL-terminated, in the order of the help text. */
 extern const struct command *const commands[];

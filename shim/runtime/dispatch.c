@@ -27,7 +27,7 @@ const struct option_row no_options[] = { OPTIONS_END };
 const struct command *const commands[] = {
 	&cmd_checkpoint, &cmd_create, &cmd_delete, &cmd_events, &cmd_exec,    &cmd_features,
 	&cmd_kill,       &cmd_list,   &cmd_pause,  &cmd_ps,     &cmd_restore, &cmd_resume,
-	&cmd_run,        &cmd_spec,   &cmd_start,  &cmd_state,  &cmd_update,  NULL,
+	&cmd_run,        &cmd_spec,   &cmd_start,  &cmd_state, &cmd_template,  &cmd_update,  NULL,
 };
 
 #define GLOBAL(member) offsetof(struct runtime, member)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saved machines: who starts from one, what makes one, and that two starts from the same one share nothing."""
+import os
+import re
+import signal
+import subprocess
+import time
+
+from harness import check, check_equal, check_in, claim, kill_quietly, wait_until
+
+
+def fresh_store(box, **settings):
+    """A folder of templates of this claim alone."""
+    box.write_config(template_dir=os.path.join(box.dir, "templates"), **settings)
+    return box.settings["template_dir"]
+
+
+def names(store):
+    """Finished templates."""
+    try:
+        return sorted(n for n in os.listdir(store) if re.fullmatch("[0-9a-f]{16}", n))
+    except FileNotFoundError:
+        return []
+
+
+def unfinished(store):
+    return [n for n in os.listdir(store) if n.endswith(".new")] if os.path.isdir(store) else []
+
+
+def clones(store):
+    """How many machines were started from the one template that is there."""
+    name, = names(store)
+    try:
+        return os.stat(os.path.join(store, name, "clones")).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def made(box, store):
+    wait_until(lambda: names(store) and not unfinished(store), "a template is there", 60)
+    wait_until(lambda: not makers(), "the template maker has ended", 60)
+
+
+def makers():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as f:
+                if "\0template-maker\0" in f.read():
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+@claim("the first container boots and leaves a template, the second goes on from it")
+def first_and_second(box):
+    store = fresh_store(box)
+    box.run_ok(["echo", "hello"])
+    made(box, store)
+    check_equal(clones(store), 0, "machines started from it")
+    check_equal(box.run_ok(["echo", "again"], name="c2").text, "again\n", "output")
+    check_equal(clones(store), 1, "machines started from it")
+    check_equal(oct(os.stat(store).st_mode & 0o777), "0o700", "mode of the folder")
+    for name in ("memory", "state", "template.json"):
+        check_equal(oct(os.stat(os.path.join(store, names(store)[0], name)).st_mode & 0o777), "0o400", name)
+
+
+@claim("two machines from one template never have the same random numbers, boot id or uuid, and the right time")
+def clones_differ(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    script = ("cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid; "
+              "head -c 32 /dev/urandom | od -An -tx1; head -c 32 /dev/random | od -An -tx1; hostname; date +%s")
+    outputs = []
+    for number in range(8):
+        before = time.time()
+        lines = box.run_ok(["sh", "-c", script], name=f"c{number}").text.split("\n")
+        after = time.time()
+        check(int(before) <= int(lines[-2]) <= int(after) + 1, f"time {lines[-2]}, not within {before} and {after}")
+        outputs.append(lines[:-3])
+    check_equal(clones(store), 8, "machines started from the template")
+    for i in range(6):
+        values = [o[i] for o in outputs]
+        check_equal(len(set(values)), len(values), f"different values of line {i} of {values}")
+
+
+@claim("no page of a template is mapped by a VMM")
+def nothing_is_shared(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    box.start(["sleep", "1000"])
+    check_equal(clones(store), 1, "machines started from it")
+    inode = os.stat(os.path.join(store, names(store)[0], "memory")).st_ino
+    looked = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm") as f:
+                if f.read().strip() != "onggi-vm":
+                    continue
+            with open(f"/proc/{pid}/maps") as f:
+                maps = f.read()
+        except OSError:
+            continue
+        looked += 1
+        check("onggi-guest" in maps, "the VMM's memory is a copy of its own")
+        check(store not in maps and f" {inode} " not in maps, "the template is mapped")
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            check(store not in os.readlink(f"/proc/{pid}/fd/{fd}"), "the template is open in the VMM")
+    check_equal(looked, 1, "VMMs looked at")
+    box.ok("delete", "--force", "c1")
+
+
+def damage(store, name, offset):
+    path = os.path.join(store, names(store)[0], name)
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        old = f.read(1)
+        f.seek(offset)
+        f.write(bytes([old[0] ^ 0xff]))
+    os.chmod(path, 0o400)
+
+
+def first_data(store):
+    fd = os.open(os.path.join(store, names(store)[0], "memory"), os.O_RDONLY)
+    try:
+        return os.lseek(fd, 0, os.SEEK_DATA)
+    finally:
+        os.close(fd)
+
+
+def survives(box, store, what):
+    """The container runs although the template is damaged, and a good template takes its place."""
+    check_equal(box.run_ok(["echo", "fine"]).text, "fine\n", f"output with {what}")
+    made(box, store)
+    before = clones(store)
+    box.run_ok(["true"], name="c2")
+    check_equal(clones(store), before + 1, f"machines from the new template after {what}")
+
+
+@claim("a template with a changed byte in its memory is found out: the container boots, a new one is made")
+def memory_changed(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    damage(store, "memory", first_data(store) + 100)
+    check_equal(box.run_ok(["echo", "fine"]).text, "fine\n", "output")
+    check_equal(names(store), [], "the damaged template")
+    # The next one finds none, and has it made.
+    box.run_ok(["true"])
+    made(box, store)
+
+
+@claim("a template with a changed byte in its state is found out: the container boots, a new one is made")
+def state_changed(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    damage(store, "state", 1000)
+    survives(box, store, "a damaged state")
+
+
+@claim("a template that QEMU does not take is found out: the container boots")
+def state_of_another(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    # A state that is whole as far as we can tell, but that no QEMU wrote.
+    path = os.path.join(store, names(store)[0])
+    import json
+    with open(os.path.join(path, "template.json")) as f:
+        meta = json.load(f)
+    xxh = subprocess.run(["xxhsum", "-H3", "-"], input=b"rubbish", capture_output=True, check=True).stdout
+    meta["stateBytes"] = len(b"rubbish")
+    meta["stateChecksum"] = int(re.search(rb"[0-9a-f]{16}", xxh).group(0), 16)
+    for name, content in (("state", b"rubbish"), ("template.json", json.dumps(meta).encode())):
+        os.chmod(os.path.join(path, name), 0o600)
+        with open(os.path.join(path, name), "wb") as f:
+            f.write(content)
+        os.chmod(os.path.join(path, name), 0o400)
+    check_equal(box.run_ok(["echo", "fine"]).text, "fine\n", "output")
+    check_equal(names(store), [], "the template that did not work")
+
+
+@claim("with \"template\": \"off\" every container boots, and none is made")
+def off(box):
+    store = fresh_store(box, template="off")
+    check_equal(box.run_ok(["echo", "hello"]).text, "hello\n", "output")
+    pid = box.start(["sh", "-c", "echo up; sleep 1000"], name="c2")
+    check_equal(box.ok("exec", "c2", "echo", "exec").text, "exec\n", "output of exec")
+    box.ok("kill", "c2", "KILL")
+    check_equal(box.exit_of(pid), 137, "exit code")
+    check_equal(names(store) + makers(), [], "templates and makers")
+
+
+@claim("three containers at once that find no template make one, whole")
+def at_once(box):
+    store = fresh_store(box)
+    bundles = [box.bundle(["echo", "hello"]) for _ in range(3)]
+    started = [box.popen("run", "--bundle", b, f"c{i}", stdin=subprocess.DEVNULL) for i, b in enumerate(bundles)]
+    for process in started:
+        out, err = process.communicate(timeout=90)
+        check_equal((process.returncode, out), (0, b"hello\n"), f"container: {err}")
+    made(box, store)
+    check_equal(len(names(store)), 1, "templates")
+
+
+@claim("a template is renewed after the number of starts that the configuration names")
+def renewed(box):
+    store = fresh_store(box, template_clones=2)
+    box.ok("template", "create")
+    name, = names(store)
+    inode = os.stat(os.path.join(store, name, "memory")).st_ino
+    for number in range(3):
+        box.run_ok(["true"], name=f"c{number}")
+    wait_until(lambda: os.stat(os.path.join(store, name, "memory")).st_ino != inode, "the template is another", 60)
+    made(box, store)
+    check(clones(store) <= 1, "the new one counts from the beginning")
+
+
+@claim("a template maker that is killed leaves nothing that stands in the way of the next")
+def maker_killed(box):
+    store = fresh_store(box)
+    box.start(["sleep", "1000"])
+    wait_until(makers, "the maker runs", 30)
+    for pid in makers():
+        kill_quietly(pid, signal.SIGKILL)
+    wait_until(lambda: not makers(), "it is gone", 30)
+    check_equal(names(store), [], "templates")
+    check_equal(box.ok("exec", "c1", "echo", "alive").text, "alive\n", "the container")
+    box.ok("template", "create")
+    check_equal((len(names(store)), unfinished(store)), (1, []), "templates")
+    box.ok("delete", "--force", "c1")
+
+
+@claim("template list, remove and refresh do what they say; wrong words are refused")
+def commands(box):
+    store = fresh_store(box)
+    check_equal(len(box.ok("template", "list").text.splitlines()), 1, "lines of an empty list")
+    box.ok("template", "create")
+    name, = names(store)
+    check_in(name, box.ok("template", "list").text, "list")
+    box.ok("template", "refresh")
+    check_equal(names(store), [name], "after refresh")
+    damage(store, "state", 5)
+    check_in("damaged", box.ok("template", "list").text, "list")
+    box.ok("template", "remove", name)
+    check_equal(names(store), [], "after remove")
+    box.ok("template", "create")
+    box.ok("template", "remove")
+    check_equal(names(store), [], "after remove of all")
+    for words, text in ((["frobnicate"], "frobnicate"), (["remove", "../../etc"], "../../etc"),
+                        (["create", "x"], "no argument"), ([], "requires")):
+        result = box.command("template", *words)
+        check_equal(result.code, 1, f"exit code of template {words}")
+        check_in(text, result.errors, "message")
+
+
+@claim("another size of machine has another template")
+def other_machine(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    box.write_config(memory_mib=192)
+    box.ok("template", "create")
+    check_equal(len(names(store)), 2, "templates")
+
+
+@claim("delete --force while a machine is being restored leaves nothing")
+def killed_while_restoring(box):
+    fresh_store(box)
+    box.ok("template", "create")
+    for number in range(5):
+        bundle = box.bundle(["sleep", "1000"])
+        process = box.popen("create", "--bundle", bundle, f"c{number}", stdin=subprocess.DEVNULL)
+        time.sleep(0.03 * (number + 1))
+        process.kill()
+        process.wait()
+        box.command("delete", "--force", f"c{number}")
