@@ -28,6 +28,7 @@
 
 #include "common/fd.h"
 #include "common/io.h"
+#include "common/trace.h"
 #include "hypervisor/console.h"
 #include "hypervisor/jail.h"
 #include "hypervisor/memory_copy.h"
@@ -285,6 +286,7 @@ static void restore_failed(struct qemu_vm *q, const char *message)
 
 static void on_continued(int code, const char *message, const struct json *answer, void *userdata)
 {
+	trace_mark("guest goes on");
 	if (code < 0 && code != -ECANCELED && code != -EPIPE)
 		restore_failed(userdata, message);
 }
@@ -303,6 +305,7 @@ static void on_share_plugged(int code, const char *message, void *userdata)
 
 	if (code == -ECANCELED || code == -EPIPE)
 		return;
+	trace_mark("share plugged");
 	if (code < 0)
 		restore_failed(q, message);
 	else
@@ -315,6 +318,7 @@ static void on_state_read(int code, const char *message, void *userdata)
 	struct qemu_vm *q = userdata;
 	struct err err = ERR_INIT;
 
+	trace_mark("state read");
 	if (q->destroyed || code == -ECANCELED || code == -EPIPE)
 		return;
 	if (code < 0) {
@@ -338,6 +342,7 @@ static void on_memory_copied(int code, void *userdata)
 	struct qemu_vm *q = userdata;
 	int r = code;
 
+	trace_mark("memory copied");
 	enter(q);
 	if (r == 0 && q->qmp)
 		r = qemu_saved_read(q->loop, q->qmp, q->restore.state_fd, on_state_read, q, &q->saved);

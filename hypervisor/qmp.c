@@ -23,6 +23,7 @@
 #include <time.h>
 
 #include "common/fd.h"
+#include "common/trace.h"
 
 enum qmp_state { QMP_GREETING, QMP_NEGOTIATING, QMP_READY, QMP_LOST };
 
@@ -290,6 +291,7 @@ static void on_negotiated(int code, const char *message, const struct json *answ
 {
 	struct qmp *q = userdata;
 
+	trace_mark("VMM is up");
 	if (code == 0)
 		q->state = QMP_READY;
 	else if (q->state != QMP_LOST)

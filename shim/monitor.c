@@ -11,6 +11,7 @@
 
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/trace.h"
 #include "common/loop.h"
 #include "common/ttrpc.h"
 #include "hypervisor/hypervisor.h"
@@ -142,8 +143,12 @@ static int start(struct monitor *m, int argc, char **argv, struct monitor_args *
 {
 	int r;
 
-	if ((r = monitor_args_parse(argc, argv, args, err)) < 0 ||
-	    (r = setup_process(args, err)) < 0 || (r = open_log(args, err)) < 0)
+	if ((r = monitor_args_parse(argc, argv, args, err)) < 0)
+		return r;
+	/* Opened in the launcher's own mount namespace; without it there is just no trace. */
+	if (args->trace)
+		trace_open(args->trace, args->trace_start_us, "monitor");
+	if ((r = setup_process(args, err)) < 0 || (r = open_log(args, err)) < 0)
 		return r;
 	r = loop_create(&m->loop);
 	if (r < 0)
@@ -180,6 +185,7 @@ int monitor_run(int argc, char **argv, const struct vm_driver *driver,
 	}
 	/* A launcher that was killed meanwhile would leave a sandbox that nobody knows of. */
 	r = monitor_ready_send(MONITOR_FD_READY, 0, "");
+	trace_mark("ready for calls");
 	if (r >= 0)
 		loop_run(m.loop);
 	stop(&m);

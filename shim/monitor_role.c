@@ -28,6 +28,8 @@ static const struct arg {
 	ARG("--cri-sandbox-id", ARG_STRING, cri_sandbox_id),
 	ARG("--vcpus", ARG_UINT, vcpus),
 	ARG("--memory-mib", ARG_U64, memory_mib),
+	ARG("--trace", ARG_STRING, trace),
+	ARG("--trace-start-us", ARG_U64, trace_start_us),
 	ARG("--accel", ARG_STRING, config.accel),
 	ARG("--driver", ARG_STRING, config.driver),
 	ARG("--vmm", ARG_STRING, config.vmm),

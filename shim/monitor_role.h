@@ -30,6 +30,8 @@ struct monitor_args {
 	char *root, *id, *cri_sandbox_id;
 	unsigned int vcpus;
 	uint64_t memory_mib;
+	char *trace; /* trace.h; NULL: none */
+	uint64_t trace_start_us;
 	struct config config;
 };
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "common/trace.h"
 #include "shim/sandbox_dns.h"
 #include "shim/task.h"
 
@@ -390,6 +391,7 @@ static void start_answered(enum ttrpc_code code, const char *message, const void
 		call_done(call, TTRPC_UNAVAILABLE,
 			  "the process was ended while it was being started");
 	} else if (code == TTRPC_OK) {
+		trace_mark("process started in the guest");
 		p->state = PROC_RUNNING;
 		task_proc_running(p);
 		call_done(call, TTRPC_OK, "");

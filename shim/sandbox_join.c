@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "common/path.h"
+#include "common/trace.h"
 #include "shim/monitor.h"
 #include "shim/sandbox_launch.h"
 
@@ -199,6 +200,8 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 		.vcpus = choose_vcpus(spec, config),
 		.memory_mib = choose_memory_mib(spec, config),
 		.config = *config,
+		.trace = (char *)(uintptr_t)trace_path(),
+		.trace_start_us = trace_start_us(),
 	};
 	int r;
 

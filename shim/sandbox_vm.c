@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "common/trace.h"
 #include "shim/machine.h"
 #include "shim/sandbox_dns.h"
 #include "shim/sandbox_template.h"
@@ -108,6 +109,7 @@ static void configured(enum ttrpc_code code, const char *message, const void *re
 	s->guest_memory_total = answer->memory_total_bytes;
 	s->guest_memory_available = answer->memory_available_bytes;
 	s->phase = SANDBOX_READY;
+	trace_mark("guest is configured");
 	sandbox_log(s, LOG_LEVEL_DEBUG, "guest is ready, kernel %s%s", s->guest_kernel,
 		    s->restored ? ", restored" : "");
 	sandbox_template_make(s);
@@ -152,6 +154,7 @@ static void greeted(enum ttrpc_code code, const char *message, const void *respo
 		give_up_boot(s, "boot", text);
 		return;
 	}
+	trace_mark("agent has answered");
 	configure(s);
 }
 
@@ -200,6 +203,7 @@ static int start_vmm(struct sandbox *s, int share_fd, struct err *err)
 	machine.share_tag = SANDBOX_SHARE_TAG;
 	machine.state_dirfd = s->dirfd;
 	template = sandbox_template_find(s, &machine);
+	trace_mark("template %s", template ? "found" : "not there: boot");
 	s->restored = template;
 	if (template) {
 		machine.restore = &template->saved;
@@ -230,10 +234,12 @@ static int start_all(struct sandbox *s, struct err *err)
 	r = hostshare_run(s->share, start_files_in_namespace, &(struct files_args){ s, err });
 	if (r < 0)
 		return r;
+	trace_mark("file server started");
 	share_fd = s->options.files->take_socket(s->files);
 	if (share_fd < 0)
 		return err_set_errno(err, share_fd, "socket of the file server");
 	r = start_vmm(s, share_fd, err);
+	trace_mark("VMM started");
 	if (r >= 0)
 		r = connect_agent(s, err);
 	return r;

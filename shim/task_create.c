@@ -16,6 +16,7 @@
 #include "common/io.h"
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
+#include "common/trace.h"
 #include "shim/resolv.h"
 #include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
@@ -137,6 +138,7 @@ static void create_answered(enum ttrpc_code code, const char *message, const voi
 		if (!agent_code_is_loss(code))
 			remove_from_guest(c);
 	} else if (code == TTRPC_OK) {
+		trace_mark("container created in the guest");
 		log_warnings(c, response);
 		if (close_rootfs(c))
 			succeed(c);
@@ -224,6 +226,7 @@ static void ask_agent(struct task *c)
 	request.namespaces = shared_list;
 	request.n_namespaces = fill_namespaces(c, shared, shared_list);
 	request.hook_state = c->start_hooks ? hook_state : (char *)"";
+	trace_mark("container described to the agent");
 	c->creation->sent = c->in_guest = true;
 	sandbox_dns_look(c->sandbox, c->resolv_fd);
 	agent_call(c->sandbox, "CreateContainer", &request.base,

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "common/trace.h"
 #include "shim/runtime/command.h"
 #include "shim/runtime/container.h"
 #include "shim/runtime/launch.h"
@@ -64,11 +65,13 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 		r = pidfile_write(v->launch.pid_file, getpid(), err);
 	if (r == 0)
 		r = proxy_start(p, err);
+	trace_mark("process started");
 	if (r == 0)
 		container_poststart_hooks(rt, l->id, netns_fd);
 	if (r < 0)
 		return r;
 	code = proxy_wait(p, err);
+	trace_mark("process ended, output written");
 	/* Before the removal, which would wait for who is attached. */
 	proxy_close(TAKE_PTR(p));
 	/* Where its hooks are at home. */
@@ -76,6 +79,7 @@ static int run_foreground(const struct runtime *rt, struct launch *l, const stru
 		return err_set_errno(err, -errno, "leave the network namespace");
 	if (!v->keep)
 		launch_delete(rt, l);
+	trace_mark("container deleted");
 	return code;
 }
 

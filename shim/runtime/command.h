@@ -23,6 +23,7 @@ struct runtime {
 	const char *root;        /* as given; NULL: the default */
 	const char *log;         /* path, NULL: stderr only */
 	const char *log_format;  /* "text" (or NULL), "json" */
+	const char *trace_start; /* path; NULL: no trace */
 	const char *config_path; /* NULL: the usual places */
 	const char *criu;        /* obsolete, accepted */
 	const char *rootless;    /* "true", "false", "auto"; NULL: not given */

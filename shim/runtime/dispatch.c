@@ -15,6 +15,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/trace.h"
 #include "common/oci.h"
 #include "shim/runtime/command.h"
 #include "shim/state.h"
@@ -40,6 +41,8 @@ static const struct option_row global_options[] = {
 	{ "debug", 0, OPTION_FLAG, GLOBAL(debug), "log more" },
 	{ "config", 0, OPTION_STRING, GLOBAL(config_path),
 	  "configuration file (default: /etc/onggi/config.json)" },
+	{ "trace-start", 0, OPTION_STRING, GLOBAL(trace_start),
+	  "append a line for each phase of a container's start to this file (absolute path)" },
 	{ "systemd-cgroup", 0, OPTION_FLAG, GLOBAL(systemd_cgroup),
 	  "accepted: cgroups of the workload live in the guest" },
 	{ "cgroup-manager", 0, OPTION_STRING, GLOBAL(cgroup_manager),
@@ -191,6 +194,20 @@ static int check_rootless(const struct runtime *rt, struct err *err)
 		       rt->rootless);
 }
 
+static int start_trace(const struct runtime *rt, struct err *err)
+{
+	int r;
+
+	if (!rt->trace_start)
+		return 0;
+	/* The monitor lives in another folder. */
+	if (rt->trace_start[0] != '/')
+		return err_set(err, -EINVAL, "option --trace-start: '%s' is not an absolute path",
+			       rt->trace_start);
+	r = trace_open(rt->trace_start, 0, "command");
+	return r < 0 ? err_set_errno(err, r, "open trace file '%s'", rt->trace_start) : 0;
+}
+
 static int prepare(struct runtime *rt, int *log_fd, struct err *err)
 {
 	enum log_level level = rt->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
@@ -207,7 +224,9 @@ static int prepare(struct runtime *rt, int *log_fd, struct err *err)
 	    strcmp(rt->log_format, "json") != 0)
 		return err_set(err, -EINVAL, "invalid log-format: '%s' (want \"text\" or \"json\")",
 			       rt->log_format);
-	fd = check_rootless(rt, err);
+	fd = start_trace(rt, err);
+	if (fd == 0)
+		fd = check_rootless(rt, err);
 	return fd < 0 ? fd : absolute_root(rt, err);
 }
 

@@ -8,6 +8,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/oci.h"
+#include "common/trace.h"
 #include "hypervisor/accel.h"
 #include "shim/runtime/container.h"
 
@@ -222,7 +223,9 @@ int launch_prepare(const struct runtime *rt, const struct launch_options *option
 		r = container_reserve(rt->state_root, l->rootfd, id, &l->folder_fd, err);
 	if (r < 0)
 		return r;
+	trace_mark("bundle read");
 	r = find_sandbox(l, rt, options, detached, err);
+	trace_mark("monitor launched or found");
 	if (r < 0) {
 		launch_undo(rt, l);
 		return r;

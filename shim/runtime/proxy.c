@@ -15,6 +15,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/trace.h"
 #include "shim/runtime/client.h"
 #include "shim/runtime/stdio_relay.h"
 #include "shim/runtime/title.h"
@@ -292,6 +293,7 @@ static int create_process(struct proxy *p, struct err *err)
 		r = client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms,
 				  &p->interrupted, err);
 	}
+	trace_mark("process created");
 	if (r < 0)
 		return r;
 	p->attached = true;
