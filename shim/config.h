@@ -30,7 +30,7 @@ struct config {
 	uint32_t memory_mib;      /* "memory_mib": guest memory beside the container's own limit, default 256, 64 to 1 TiB */
 	uint32_t vcpus;           /* "vcpus": default 1, 1 to 64 */
 	uint32_t boot_timeout_ms; /* "boot_timeout_s" in the file: agent must answer in that time; default 30, 1 to 600 */
-	char *template;           /* "template": "on" (default), "off": always boot */
+	char *template;           /* "template": "on" (default), "off" or NULL: always boot */
 	char *template_dir;       /* "template_dir": default CONFIG_TEMPLATE_DIR */
 	uint32_t template_clones; /* "template_clones": renew a template after so many; 0: never; default 1000 */
 	uint32_t template_hours;  /* "template_hours": or after that time; 0: never; default 24 */

@@ -146,7 +146,7 @@ int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct e
 			return err_set(err, -EINVAL, "argument '%s' is not understood", argv[i]);
 	}
 	if (!args.root || args.root[0] != '/' || !args.id || !args.config.accel ||
-	    !args.config.driver || !args.config.template || !args.config.template_dir || args.vcpus == 0 || args.memory_mib == 0 ||
+	    !args.config.driver || args.vcpus == 0 || args.memory_mib == 0 ||
 	    args.config.boot_timeout_ms == 0)
 		return err_set(err, -EINVAL, "the role '%s' is started by the other commands only",
 			       argv[1]);
