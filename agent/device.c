@@ -162,13 +162,21 @@ static bool same_node(int dir, const char *name, mode_t mode, dev_t rdev)
 	       (st.st_mode & S_IFMT) == (mode & S_IFMT) && (S_ISFIFO(mode) || st.st_rdev == rdev);
 }
 
-static int make_node(int dev_fd, const char *path, mode_t mode, dev_t rdev, uid_t uid, gid_t gid)
+static int make_node(const struct userns *userns, int dev_fd, const char *path, mode_t mode, dev_t rdev,
+		     uint32_t uid, uint32_t gid)
 {
 	const char *name;
 	_cleanup_close_ int dir = open_parent(dev_fd, path, &name);
+	int r;
 
 	if (dir < 0)
 		return dir;
+	/* Without a mapping nobody in the container could own it: then it stays with the guest's. */
+	r = userns_uid(userns, uid, &uid);
+	if (r >= 0)
+		r = userns_gid(userns, gid, &gid);
+	if (r < 0)
+		uid = gid = 0;
 	/* The umask is 0 during the set-up. */
 	if (mknodat(dir, name, mode, rdev) < 0) {
 		if (errno != EEXIST || !same_node(dir, name, mode, rdev))
@@ -179,14 +187,14 @@ static int make_node(int dev_fd, const char *path, mode_t mode, dev_t rdev, uid_
 	return 0;
 }
 
-static int make_standard(int dev_fd, struct err *err)
+static int make_standard(const struct userns *userns, int dev_fd, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
 		int r;
 
 		if (!nodes[i].standard)
 			continue;
-		r = make_node(dev_fd, nodes[i].name, S_IFCHR | DEVICE_MODE,
+		r = make_node(userns, dev_fd, nodes[i].name, S_IFCHR | DEVICE_MODE,
 			      makedev(nodes[i].major, nodes[i].minor), 0, 0);
 		if (r < 0)
 			return err_set_errno(err, r, "make /dev/%s", nodes[i].name);
@@ -194,7 +202,8 @@ static int make_standard(int dev_fd, struct err *err)
 	return 0;
 }
 
-static int make_from_spec(int dev_fd, const struct oci_spec *spec, struct err *err)
+static int make_from_spec(const struct userns *userns, int dev_fd, const struct oci_spec *spec,
+			  struct err *err)
 {
 	for (size_t i = 0; i < spec->n_devices; i++) {
 		const struct oci_device *d = &spec->devices[i];
@@ -207,8 +216,8 @@ static int make_from_spec(int dev_fd, const struct oci_spec *spec, struct err *e
 		/* Two are made otherwise: a link, and a bind of the terminal. What is not ours was counted. */
 		if (!makes(d) || !name || strcmp(name, "ptmx") == 0 || strcmp(name, "console") == 0)
 			continue;
-		r = make_node(dev_fd, name, mode | (d->type == 'p' ? S_IFIFO : S_IFCHR), rdev, d->uid,
-			      d->gid);
+		r = make_node(userns, dev_fd, name, mode | (d->type == 'p' ? S_IFIFO : S_IFCHR), rdev,
+			      d->uid, d->gid);
 		if (r < 0)
 			return err_set_errno(err, r, "linux.devices[%zu]: make '%s'", i, d->path);
 	}
@@ -232,10 +241,10 @@ int device_setup(const struct mount_tree *tree, const struct oci_spec *spec, str
 
 	if (dev_fd < 0)
 		return dev_fd;
-	r = make_standard(dev_fd, err);
+	r = make_standard(tree->userns, dev_fd, err);
 	if (r < 0)
 		return r;
-	r = make_from_spec(dev_fd, spec, err);
+	r = make_from_spec(tree->userns, dev_fd, spec, err);
 	if (r < 0)
 		return r;
 	return make_links(dev_fd, err);

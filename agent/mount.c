@@ -247,10 +247,20 @@ static int make_bind(struct request *q, struct err *err)
 	return TAKE_FD(fd);
 }
 
+/* As mount_new, with the ids in @data seen from the container. */
+static int make_fs(const struct request *q, const char *type, const char *prefix, const char *data,
+		   uint64_t attr, struct err *err)
+{
+	_cleanup_free_ char *translated = NULL;
+	int r = userns_translate(q->tree->userns, data, &translated, err);
+
+	return r < 0 ? r : mount_new(type, prefix, translated, attr, err);
+}
+
 static int make_plain(const struct request *q, const char *type, const char *prefix, const char *data,
 		      struct err *err)
 {
-	return mount_new(type, prefix, data, mount_attr_from_flags(q->m->flags), err);
+	return make_fs(q, type, prefix, data, mount_attr_from_flags(q->m->flags), err);
 }
 
 static int make_tmpfs(struct request *q, struct err *err)
@@ -266,9 +276,9 @@ static int make_tmpfs(struct request *q, struct err *err)
 		return err_set_errno(err, -errno, "look at the mount point");
 	snprintf(prefix, sizeof(prefix), "mode=%04o", st.st_mode & 07777);
 	if (!q->m->copy_up)
-		return mount_new("tmpfs", prefix, q->m->data, attr, err);
+		return make_fs(q, "tmpfs", prefix, q->m->data, attr, err);
 
-	fd = mount_new("tmpfs", prefix, q->m->data, attr & ~(uint64_t)MOUNT_ATTR_RDONLY, err);
+	fd = make_fs(q, "tmpfs", prefix, q->m->data, attr & ~(uint64_t)MOUNT_ATTR_RDONLY, err);
 	if (fd < 0)
 		return fd;
 	from = openat(q->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

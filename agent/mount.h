@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/userns.h"
 #include "common/err.h"
 #include "common/oci.h"
 
@@ -24,6 +25,7 @@ struct mount_tree {
 	int share_fd;  /* SETUP_SHARE_PATH, O_PATH; -1: no bind has a source */
 	int proc_fd;   /* topmost mount at /proc, -1: none */
 	int sys_fd;    /* topmost mount at /sys, -1: none */
+	const struct userns *userns; /* NULL: ids are the guest's */
 	int devpts_fd; /* detached devpts instance made by the agent, mounted by the first devpts entry; -1 */
 };
 

@@ -17,6 +17,7 @@ struct namespace_shared {
 	char key[NAMESPACE_KEY_MAX + 1];
 	unsigned int refs;
 	int fd; /* -1: no container has started with it yet */
+	struct userns *user; /* in place of fd, for that type; made by the first who needs it */
 };
 
 struct namespace_registry {
@@ -28,6 +29,7 @@ static const char *const shared_file[OCI_NS_COUNT] = {
 	[OCI_NS_PID] = "pid",
 	[OCI_NS_IPC] = "ipc",
 	[OCI_NS_UTS] = "uts",
+	[OCI_NS_USER] = "user",
 };
 
 int namespace_registry_create(struct namespace_registry **ret)
@@ -104,7 +106,27 @@ void namespace_shared_unref(struct namespace_shared *shared)
 	if (--shared->refs > 0)
 		return;
 	cleanup_close_p(&shared->fd);
+	userns_destroy(TAKE_PTR(shared->user));
 	shared->registry = NULL;
+}
+
+int namespace_plan_user(struct namespace_plan *plan, const struct oci_spec *spec, struct err *err)
+{
+	struct namespace_shared *shared = plan->shared[OCI_NS_USER];
+	int r;
+
+	if (!spec->namespaces[OCI_NS_USER].present)
+		return 0;
+	if (!shared)
+		return err_set(err, -EINVAL, "linux.namespaces: the user namespace comes without a key");
+	/* Who joins one may have any mappings in his specification: those of the first count. */
+	if (!shared->user) {
+		r = userns_create(spec, &shared->user, err);
+		if (r < 0)
+			return r;
+	}
+	plan->user = shared->user;
+	return 0;
 }
 
 void namespace_plan_fill(struct namespace_plan *plan, const struct oci_spec *spec)
@@ -134,7 +156,7 @@ int namespace_plan_adopt(struct namespace_plan *plan, pid_t pid, struct err *err
 		struct namespace_shared *shared = plan->shared[i];
 		char path[64];
 
-		if (!shared || shared->fd >= 0)
+		if (!shared || shared->fd >= 0 || i == OCI_NS_USER)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, shared_file[i]);
 		shared->fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -7,8 +7,8 @@
  * Rules:    mount and cgroup namespaces are always new (the cgroup one is unshared by the child
  *           once it is in its cgroup: clone3 would root it at the agent's); the network namespace
  *           is the virtual machine's own whatever the spec says; a type the spec does not list is
- *           the guest's. Time namespaces are ignored with a warning. User namespaces are refused
- *           (support.h).
+ *           the guest's. Time namespaces are ignored with a warning. A user namespace is there
+ *           before the first process (userns.h).
  * Process:  the agent, and its children during set-up; single-threaded.
  * Source:   namespaces(7), setns(2), clone(2).
  */
@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/userns.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/oci.h"
@@ -40,7 +41,7 @@ DEFINE_CLEANUP(struct namespace_registry *, namespace_registry_destroy);
  * by the first container that starts with it.
  *
  * Returns 0; -EINVAL a key that is not 1 to NAMESPACE_KEY_MAX bytes of [a-z0-9:]; -EOPNOTSUPP a
- * type that cannot be shared (all but pid, ipc and uts); -ENOSPC over NAMESPACE_SHARED_MAX;
+ * type that cannot be shared (all but pid, ipc, uts and user); -ENOSPC over NAMESPACE_SHARED_MAX;
  * -ENOMEM.
  */
 int namespace_shared_ref(struct namespace_registry *registry, enum oci_namespace type, const char *key,
@@ -52,7 +53,14 @@ void namespace_shared_unref(struct namespace_shared *shared);
 struct namespace_plan {
 	uint64_t clone_flags;                          /* CLONE_NEW* for clone3 */
 	struct namespace_shared *shared[OCI_NS_COUNT]; /* owned references, NULL: not shared */
+	struct userns *user;                           /* of one of them; NULL: the guest's */
 };
+
+/*
+ * Make the user namespace that @spec asks for, unless who shares it has: @plan->user.
+ * Returns 0; errors of userns_create; -EINVAL it is not in @plan->shared.
+ */
+int namespace_plan_user(struct namespace_plan *plan, const struct oci_spec *spec, struct err *err);
 
 /* Compute the plan from @spec and the already filled @plan->shared. */
 void namespace_plan_fill(struct namespace_plan *plan, const struct oci_spec *spec);

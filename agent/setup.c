@@ -118,6 +118,8 @@ static int ref_namespaces(struct setup *s, const struct setup_request *q, struct
 static int make_devpts(struct setup *s, struct err *err)
 {
 	const char *options = DEVPTS_OPTIONS;
+	_cleanup_free_ char *translated = NULL;
+	int r;
 
 	for (size_t i = 0; i < s->spec->n_mounts; i++) {
 		if (mount_kind_of(&s->spec->mounts[i], NULL) == MOUNT_KIND_DEVPTS) {
@@ -125,10 +127,13 @@ static int make_devpts(struct setup *s, struct err *err)
 			break;
 		}
 	}
-	s->devpts_fd = mount_new("devpts", NULL, options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
-	if (s->devpts_fd < 0) {
+	r = userns_translate(s->plan.user, options, &translated, err);
+	if (r >= 0)
+		r = s->devpts_fd = mount_new("devpts", NULL, translated, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+					     err);
+	if (r < 0) {
 		err_prefix(err, "terminals of the container");
-		return s->devpts_fd;
+		return r;
 	}
 	return 0;
 }
@@ -171,6 +176,8 @@ static int prepare(struct setup *s, const struct setup_request *q, struct suppor
 	if (r < 0)
 		return r;
 	r = ref_namespaces(s, q, err);
+	if (r >= 0)
+		r = namespace_plan_user(&s->plan, s->spec, err);
 	if (r < 0)
 		return r;
 	if (q->spec->has_seccomp) {

@@ -58,6 +58,7 @@ struct state {
 	struct mount_tree tree;
 	int proc_fd; /* the guest's own procfs */
 	int root_fd; /* the container's root, once entered */
+	int userns_fd; /* borrowed; -1: the guest's */
 	struct capability_sets caps;
 	uint64_t extra_caps; /* kept until the filter is loaded */
 	char **env;
@@ -75,7 +76,7 @@ static int step_descriptors(struct state *s, struct err *err)
 		io->terminal >= 0 ? io->terminal : io->out,
 		io->terminal >= 0 ? io->terminal : io->err,
 	};
-	int keep[OCI_NS_COUNT + 4], r;
+	int keep[OCI_NS_COUNT + 5], r;
 	size_t n;
 
 	/* They may lie where they are to go: first copies out of the way, then into place. */
@@ -96,6 +97,8 @@ static int step_descriptors(struct state *s, struct err *err)
 		keep[n++] = s->setup->devpts_fd;
 	if (s->child->init_pidfd >= 0)
 		keep[n++] = s->child->init_pidfd;
+	if (s->userns_fd >= 0)
+		keep[n++] = s->userns_fd;
 	r = fd_close_from(STDIO_COUNT, keep, n);
 	return r < 0 ? err_set_errno(err, r, "close descriptors") : 0;
 }
@@ -149,7 +152,9 @@ static int step_names(struct state *s, struct err *err)
 
 static int step_sysctl(struct state *s, struct err *err)
 {
-	return sysctl_apply(s->proc_fd, s->spec, err);
+	int r = sysctl_open_low_ports(s->proc_fd, s->spec, err);
+
+	return r < 0 ? r : sysctl_apply(s->proc_fd, s->spec, err);
 }
 
 static int step_rootfs(struct state *s, struct err *err)
@@ -162,6 +167,10 @@ static int step_rootfs(struct state *s, struct err *err)
 	if (s->tree.share_fd < 0)
 		return err_set_errno(err, -errno, "open '%s'", s->setup->share_path);
 	s->tree.devpts_fd = s->setup->devpts_fd;
+	s->tree.userns = s->setup->plan.user;
+	r = userns_make_files_as_root(s->tree.userns, err);
+	if (r < 0)
+		return r;
 	return rootfs_attach(&s->tree, s->setup->rootfs, err);
 }
 
@@ -279,15 +288,20 @@ static int step_environment(struct state *s, struct err *err)
 /* So that the user can open /dev/stdout and the like. What cannot change hands stays as it is. */
 static int step_stdio_owner(struct state *s, struct err *err)
 {
+	uint32_t uid;
+
+	if (userns_uid(s->setup->plan.user, s->process->user.uid, &uid) < 0)
+		return err_set(err, -EINVAL, "process.user.uid %u is not mapped in the user namespace",
+			       s->process->user.uid);
 	for (int fd = 0; fd < STDIO_COUNT; fd++) {
 		struct stat st;
 
 		if (fstat(fd, &st) < 0)
 			return err_set_errno(err, -errno, "look at descriptor %d", fd);
-		if (st.st_uid == s->process->user.uid ||
+		if (st.st_uid == uid ||
 		    (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
 			continue;
-		if (fchown(fd, s->process->user.uid, st.st_gid) < 0 && errno != EINVAL && errno != EPERM &&
+		if (fchown(fd, uid, st.st_gid) < 0 && errno != EINVAL && errno != EPERM &&
 		    errno != EROFS)
 			return err_set_errno(err, -errno, "give descriptor %d to user %u", fd,
 					     s->process->user.uid);
@@ -303,7 +317,8 @@ static int step_cwd(struct state *s, struct err *err)
 /* Nothing of the guest's or of the agent's is held while the container's other processes look on. */
 static int step_close(struct state *s, struct err *err)
 {
-	int r = fd_close_from(STDIO_COUNT, &s->child->sock, 1);
+	const int keep[] = { s->child->sock, s->userns_fd };
+	int r = fd_close_from(STDIO_COUNT, keep, s->userns_fd >= 0 ? 2 : 1);
 
 	s->proc_fd = s->root_fd = -EBADF;
 	return r < 0 ? err_set_errno(err, r, "close descriptors") : 0;
@@ -324,6 +339,22 @@ static int step_personality(struct state *s, struct err *err)
 	if (s->spec->has_personality && personality(s->spec->personality) < 0)
 		return err_set_errno(err, -errno, "linux.personality");
 	return 0;
+}
+
+/*
+ * Here, because before it the limits of the guest apply to what is set, and after it the container's
+ * users are known by its own numbers.
+ */
+static int step_user_namespace(struct state *s, struct err *err)
+{
+	int r;
+
+	if (s->userns_fd < 0)
+		return 0;
+	r = userns_enter(s->userns_fd, s->child->init_pidfd < 0, err);
+	close(s->userns_fd);
+	s->userns_fd = -EBADF;
+	return r;
 }
 
 static int step_user(struct state *s, struct err *err)
@@ -491,6 +522,7 @@ static const struct step {
 	{ "limits", step_rlimits, BOTH },
 	{ "scheduling", step_scheduling, BOTH },
 	{ "personality", step_personality, BOTH },
+	{ "user namespace", step_user_namespace, BOTH },
 	{ "user", step_user, BOTH },
 	{ "capabilities", step_capabilities, BOTH },
 	{ "program", step_program, BOTH },
@@ -510,6 +542,7 @@ _Noreturn void setup_child_main(const struct setup_child *child)
 		.tree = MOUNT_TREE_INIT,
 		.proc_fd = -EBADF,
 		.root_fd = -EBADF,
+		.userns_fd = userns_fd(child->setup->plan.user),
 	};
 	enum who me = child->init_pidfd < 0 ? INIT : EXEC;
 

@@ -40,9 +40,6 @@ int support_warn(struct support_warnings *warnings, const char *fmt, ...)
 
 static int check_namespaces(const struct oci_spec *spec, struct support_warnings *w, struct err *err)
 {
-	if (spec->namespaces[OCI_NS_USER].present || spec->n_uid_mappings || spec->n_gid_mappings)
-		return err_set(err, -EOPNOTSUPP,
-			       "linux.uidMappings: user namespaces are not supported in the guest yet");
 	if (spec->namespaces[OCI_NS_TIME].present &&
 	    support_warn(w, "linux.namespaces: the time namespace is ignored") < 0)
 		return -ENOMEM;

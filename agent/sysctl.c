@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -110,6 +111,17 @@ int sysctl_check(const struct oci_spec *spec, struct err *err)
 			return r;
 	}
 	return 0;
+}
+
+int sysctl_open_low_ports(int proc_fd, const struct oci_spec *spec, struct err *err)
+{
+	int r;
+
+	if (!spec->namespaces[OCI_NS_USER].present ||
+	    !(spec->process.capabilities.bounding & (UINT64_C(1) << CAP_NET_BIND_SERVICE)))
+		return 0;
+	r = procfs_write(proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", 1);
+	return r < 0 ? err_set_errno(err, r, "let the user namespace bind low ports") : 0;
 }
 
 int sysctl_apply(int proc_fd, const struct oci_spec *spec, struct err *err)

@@ -434,9 +434,6 @@ static void unsupported_parts_are_refused_by_name(void **state)
 			      "[\"bind\"]}" }, -EINVAL, "mounts[4]" },
 		{ { .linux_ = ",\"devices\":[{\"path\":\"/dev/sda\",\"type\":\"b\",\"major\":8,\"minor\":0}]" },
 		  -EOPNOTSUPP, "/dev/sda" },
-		{ { .namespaces = ",{\"type\":\"user\"}", .linux_ = ",\"uidMappings\":[{\"containerID\":0,"
-		    "\"hostID\":0,\"size\":9}],\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":9}]" },
-		  -EOPNOTSUPP, "user namespaces" },
 		{ { .linux_ = ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\","
 			      "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" }, -EOPNOTSUPP,
 		  "linux.seccomp.listenerPath" },
@@ -449,6 +446,78 @@ static void unsupported_parts_are_refused_by_name(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		expect_failure(&cases[i].c, cases[i].code, cases[i].text);
+}
+
+/* ---- user namespaces ------------------------------------------------------------------------- */
+
+#define MAPPED(uid) ",\"uidMappings\":[{\"containerID\":0,\"hostID\":" #uid ",\"size\":65536}]," \
+		    "\"gidMappings\":[{\"containerID\":0,\"hostID\":" #uid ",\"size\":65536}]"
+static const struct setup_shared_namespace user_key[] = { { OCI_NS_USER, "user1" } };
+
+static void user_namespace_maps_the_containers_root(void **state)
+{
+	struct config c = {
+		.args = SH("id -u; tr -s ' ' < /proc/self/uid_map; touch /tmp/x; stat -c %u:%g /tmp/x /tmp /dev /dev/null; "
+			   "chown 5:6 /tmp/x && stat -c %u:%g /tmp/x; grep CapEff /proc/self/status"),
+		.namespaces = ",{\"type\":\"pid\"},{\"type\":\"user\"}", .linux_ = MAPPED(200000),
+		.shared = user_key, .n_shared = 1, .caps = "[\"CAP_CHOWN\",\"CAP_SYS_ADMIN\"]",
+	};
+
+	assert_int_equal(fchownat(world.fd, "rootfs", 200000, 200000, 0), 0);
+	expect_output(&c, "0\n 0 200000 65536\n0:0\n0:0\n0:0\n0:0\n5:6\nCapEff:\t0000000000200001\n");
+	assert_int_equal(fchownat(world.fd, "rootfs", 0, 0, 0), 0);
+}
+
+static void user_namespace_owns_the_mounts_and_they_are_locked(void **state)
+{
+	struct config c = {
+		.args = SH("mount -t tmpfs none /mnt && echo mounted; umount /tmp 2>/dev/null || echo locked; "
+			   "mount -o remount,rw /ro 2>/dev/null; touch /ro/x 2>/dev/null || echo ro"),
+		.mounts = ",{\"destination\":\"/ro\",\"type\":\"tmpfs\",\"source\":\"x\",\"options\":[\"ro\"]}",
+		.namespaces = ",{\"type\":\"pid\"},{\"type\":\"user\"}", .linux_ = MAPPED(200000),
+		.shared = user_key, .n_shared = 1, .caps = "[\"CAP_SYS_ADMIN\"]",
+	};
+
+	world_mkdir(&world, "rootfs/mnt");
+	world_mkdir(&world, "rootfs/ro");
+	expect_output(&c, "mounted\nlocked\nro\n");
+}
+
+static void user_namespace_gives_its_own_user_terminal_and_devices(void **state)
+{
+	struct config c = {
+		.args = SH("tty; stat -c %u:%g /dev/pts/0 /dev/fuse"), .terminal = true,
+		.user = "{\"uid\":1000,\"gid\":1000}",
+		.namespaces = ",{\"type\":\"pid\"},{\"type\":\"user\"}",
+		.linux_ = MAPPED(200000) ",\"devices\":[{\"path\":\"/dev/fuse\",\"type\":\"c\",\"major\":10,"
+			  "\"minor\":229,\"uid\":7,\"gid\":8}]",
+		.shared = user_key, .n_shared = 1,
+	};
+
+	expect_output(&c, "/dev/pts/0\r\n1000:5\r\n7:8\r\n");
+}
+
+static void user_that_is_not_mapped_is_refused(void **state)
+{
+	struct config c = {
+		.user = "{\"uid\":70000,\"gid\":0}", .namespaces = ",{\"type\":\"user\"}",
+		.linux_ = MAPPED(200000), .shared = user_key, .n_shared = 1,
+	};
+
+	expect_failure(&c, -EINVAL, "process.user.uid 70000 is not mapped");
+}
+
+static void mapping_that_the_kernel_refuses_is_named(void **state)
+{
+	struct config c = {
+		.namespaces = ",{\"type\":\"user\"}",
+		.linux_ = ",\"uidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":9},{\"containerID\":5,"
+			  "\"hostID\":9000,\"size\":9}],\"gidMappings\":[{\"containerID\":0,\"hostID\":0,"
+			  "\"size\":9}]",
+		.shared = user_key, .n_shared = 1,
+	};
+
+	expect_failure(&c, -EINVAL, "uid_map: the kernel refuses the mapping");
 }
 
 static void missing_program_is_reported_in_runcs_words(void **state)
@@ -762,6 +831,11 @@ int main(void)
 		claim(image_with_a_fake_null_masks_with_the_real_one),
 		claim(working_folder_cannot_be_a_descriptor),
 		claim(unsupported_parts_are_refused_by_name),
+		claim(user_namespace_maps_the_containers_root),
+		claim(user_namespace_owns_the_mounts_and_they_are_locked),
+		claim(user_namespace_gives_its_own_user_terminal_and_devices),
+		claim(user_that_is_not_mapped_is_refused),
+		claim(mapping_that_the_kernel_refuses_is_named),
 		claim(missing_program_is_reported_in_runcs_words),
 		claim(agents_binary_is_not_run_in_a_container),
 		claim(broken_program_fails_at_start),
