@@ -38,6 +38,7 @@ struct request {
 	struct mount_tree *tree;
 	const struct oci_mount *m;
 	const char *source;
+	bool open_below;
 	enum mount_kind kind;
 	char dest[PATH_MAX]; /* cleaned */
 	int source_fd;       /* of a bind */
@@ -209,10 +210,15 @@ static int open_target(struct request *q, struct err *err)
 	return check_target(q, err);
 }
 
+/*
+ * Folders are asked for as such first: each mount of the host's is one of its own here, made when
+ * its place is first used as a folder. Otherwise the place itself would be mounted in the container,
+ * and what belongs there would come later, over whatever the specification mounts below.
+ */
 static int open_source(struct request *q, struct err *err)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
 
@@ -220,6 +226,10 @@ static int open_source(struct request *q, struct err *err)
 		return err_set(err, -EINVAL, "the host shares no folder for its source '%s'",
 			       q->m->source ? q->m->source : "");
 	q->source_fd = (int)syscall(SYS_openat2, q->tree->share_fd, q->source, &how, sizeof(how));
+	if (q->source_fd < 0 && errno == ENOTDIR) {
+		how.flags &= ~(uint64_t)O_DIRECTORY;
+		q->source_fd = (int)syscall(SYS_openat2, q->tree->share_fd, q->source, &how, sizeof(how));
+	}
 	if (q->source_fd < 0)
 		return err_set_errno(err, -errno, "open its source '%s' in the guest", q->source);
 	return 0;
@@ -237,6 +247,8 @@ static int make_bind(struct request *q, struct err *err)
 
 	if (fd < 0)
 		return fd;
+	if (q->open_below)
+		set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	if ((q->m->flags | q->m->cleared_flags) & (MS_RELATIME | MS_NOATIME | MS_STRICTATIME))
 		clear |= MOUNT_ATTR__ATIME;
 	if (q->m->cleared_flags & MS_NODIRATIME)
@@ -414,9 +426,10 @@ static int apply(struct request *q, struct err *err)
 	return attach(q, mount_fd, err);
 }
 
-int mount_apply(struct mount_tree *tree, const struct oci_mount *m, const char *source, struct err *err)
+int mount_apply(struct mount_tree *tree, const struct oci_mount *m, const char *source, bool open_below,
+		struct err *err)
 {
-	struct request q = { .tree = tree, .m = m, .source = source, .source_fd = -EBADF,
+	struct request q = { .tree = tree, .m = m, .source = source, .open_below = open_below, .source_fd = -EBADF,
 			     .target_fd = -EBADF };
 	int r = mount_kind_of(m, err);
 

@@ -49,7 +49,9 @@ int mount_kind_of(const struct oci_mount *m, struct err *err);
 /*
  * Mount one entry.
  *
- * @source  for binds: path below the share, relative to share_fd; NULL otherwise
+ * @source      for binds: path below the share, relative to share_fd; NULL otherwise
+ * @open_below  a read-only bind whose parts the host tells apart: no such flag here, which would cover
+ *              them all
  *
  * Binds get the attributes that the entry asks for and no others, whatever the share is mounted
  * with.
@@ -57,7 +59,8 @@ int mount_kind_of(const struct oci_mount *m, struct err *err);
  * Returns 0; -EPERM the target is refused (see Rules); -EOPNOTSUPP; -ENOENT no source; another
  * errno. The text names destination and cause.
  */
-int mount_apply(struct mount_tree *tree, const struct oci_mount *m, const char *source, struct err *err);
+int mount_apply(struct mount_tree *tree, const struct oci_mount *m, const char *source, bool open_below,
+		struct err *err);
 
 /* The absolute @path without "//", "." and ".."; "/" for the root. Returns 0 or -ENAMETOOLONG. */
 int mount_clean_path(const char *path, char *ret, size_t size);

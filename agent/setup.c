@@ -68,7 +68,8 @@ static int copy_paths(struct setup *s, const struct setup_request *q, struct err
 	s->share_path = strdup(share);
 	s->rootfs = strdup(rootfs);
 	s->sources = calloc(q->spec->n_mounts + 1, sizeof(*s->sources));
-	if (!s->share_path || !s->rootfs || !s->sources)
+	s->open_below = calloc(q->spec->n_mounts + 1, sizeof(*s->open_below));
+	if (!s->share_path || !s->rootfs || !s->sources || !s->open_below)
 		return -ENOMEM;
 	for (size_t i = 0; i < q->n_sources; i++) {
 		const struct setup_mount_source *source = &q->sources[i];
@@ -80,6 +81,7 @@ static int copy_paths(struct setup *s, const struct setup_request *q, struct err
 		if (!path)
 			return err_set(err, -EINVAL, "source '%s' of mounts[%u] is not below '%s'",
 				       source->path, source->index, share);
+		s->open_below[source->index] = source->has_mounts_below;
 		s->sources[source->index] = strdup(path);
 		if (!s->sources[source->index])
 			return -ENOMEM;
@@ -220,6 +222,7 @@ void setup_destroy(struct setup *s)
 	for (size_t i = 0; s->sources && i < s->spec->n_mounts; i++)
 		free(s->sources[i]);
 	free(s->sources);
+	free(s->open_below);
 	free(s->share_path);
 	free(s->rootfs);
 	cgroup_destroy(s->cgroup);

@@ -177,7 +177,8 @@ static int step_rootfs(struct state *s, struct err *err)
 static int step_mounts(struct state *s, struct err *err)
 {
 	for (size_t i = 0; i < s->spec->n_mounts; i++) {
-		int r = mount_apply(&s->tree, &s->spec->mounts[i], s->setup->sources[i], err);
+		int r = mount_apply(&s->tree, &s->spec->mounts[i], s->setup->sources[i],
+				    s->setup->open_below[i], err);
 
 		if (r < 0)
 			return r;

@@ -25,6 +25,7 @@ struct setup {
 	char *share_path;
 	char *rootfs;                 /* relative to share_path */
 	char **sources;               /* one per mount, relative to share_path; NULL: none */
+	bool *open_below;             /* one per mount: see struct setup_mount_source */
 	struct cgroup *cgroup;
 	struct namespace_plan plan;
 	struct seccomp_program *seccomp; /* NULL: the spec has none */

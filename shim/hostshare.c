@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -148,10 +149,11 @@ static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *
 		      struct err *err)
 {
 	unsigned int recursive = source->recursive ? AT_RECURSIVE : 0;
-	struct mount_attr attr = {
-		.attr_set = source->readonly ? MOUNT_ATTR_RDONLY : 0,
+	struct mount_attr all = {
+		.attr_set = source->readonly_below ? MOUNT_ATTR_RDONLY : 0,
 		.propagation = source->slave ? MS_SLAVE : MS_PRIVATE,
 	};
+	struct mount_attr top = { .attr_set = source->readonly ? MOUNT_ATTR_RDONLY : 0 };
 	_cleanup_close_ int fd = -EBADF;
 	struct stat st;
 
@@ -160,7 +162,8 @@ static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *
 		return err_set_errno(err, -errno, "'%s'", source->path);
 	if (source->is_directory && !S_ISDIR(st.st_mode))
 		return err_set_errno(err, -ENOTDIR, "'%s'", source->path);
-	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &all, sizeof(all)) < 0 ||
+	    (top.attr_set && mount_setattr(fd, "", AT_EMPTY_PATH, &top, sizeof(top)) < 0))
 		return err_set_errno(err, -errno, "'%s': attributes of the mount", source->path);
 	*ret_directory = S_ISDIR(st.st_mode);
 	*ret_fd = TAKE_FD(fd);
@@ -223,6 +226,54 @@ int hostshare_attach(struct hostshare *share, const char *container_id, const ch
 		return err_set_errno(err, r, "'%s': attach to the sandbox's shared folder",
 				     source->path);
 	return 0;
+}
+
+/* As the kernel writes a path into mountinfo. */
+static void escape(const char *path, char *out, size_t size)
+{
+	size_t n = 0;
+
+	for (; *path && n + sizeof("\\040") <= size; path++) {
+		if (strchr(" \t\n\\", *path))
+			n += (size_t)snprintf(out + n, size - n, "\\%03o", (unsigned char)*path);
+		else
+			out[n++] = *path;
+	}
+	out[n] = '\0';
+}
+
+/* 1: a line of the namespace's mounts has a mount point that begins with @userdata. */
+static int find_mount_point(void *userdata)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	const char *prefix = userdata;
+	size_t len = strlen(prefix), size = 0;
+	int found = 0;
+
+	if (!mounts)
+		return -errno;
+	while (!found && getline(&line, &size, mounts) >= 0) {
+		const char *field = line;
+
+		/* Id, parent's, device, root; then the mount point. */
+		for (int i = 0; i < 4 && field; i++)
+			field = strchr(field, ' ') ? strchr(field, ' ') + 1 : NULL;
+		found = field && strncmp(field, prefix, len) == 0;
+	}
+	fclose(mounts);
+	return found;
+}
+
+int hostshare_has_mounts_below(struct hostshare *share, const char *container_id, const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+	char prefix[4 * PATH_MAX];
+
+	if (asprintf(&path, "%s/%s/%s/", share->path, container_id, name) < 0)
+		return path = NULL, -ENOMEM;
+	escape(path, prefix, sizeof(prefix));
+	return hostshare_run(share, find_mount_point, prefix);
 }
 
 /* ---- removing ---- */

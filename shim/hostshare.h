@@ -52,7 +52,8 @@ int hostshare_enter_view(struct hostshare *share, const char *container_id, cons
 struct hostshare_source {
 	const char *path;  /* in the launcher's mount namespace, links are followed */
 	bool recursive;	   /* with what is mounted below */
-	bool readonly;	   /* all of it, whatever the guest does */
+	bool readonly;	   /* whatever the guest does; not what is mounted below */
+	bool readonly_below; /* that too; implies readonly */
 	bool slave;	   /* mounts that appear below later are to appear in the guest */
 	bool is_directory; /* must be one: -ENOTDIR */
 };
@@ -62,6 +63,11 @@ int hostshare_add_container(struct hostshare *share, const char *container_id, s
 /* Make @source appear as <container>/<name>. */
 int hostshare_attach(struct hostshare *share, const char *container_id, const char *name,
 		     const struct hostshare_source *source, struct err *err);
+/*
+ * Whether other file systems are mounted below what was attached as <container>/<name>.
+ * Returns 1, 0, or a negative errno.
+ */
+int hostshare_has_mounts_below(struct hostshare *share, const char *container_id, const char *name);
 /* Unmount and remove all of a container. Unknown ones: no effect. */
 void hostshare_remove_container(struct hostshare *share, const char *container_id);
 

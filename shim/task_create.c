@@ -30,6 +30,7 @@ void task_creation_free(struct task_creation *creation)
 		return;
 	oci_spec_free(creation->spec);
 	free(creation->text);
+	free(creation->open_below);
 	free(creation);
 }
 
@@ -168,6 +169,7 @@ static size_t fill_mounts(const struct task *c, Onggi__Agent__V1__MountSource *s
 			paths[n] = NULL;
 		sources[n].index = (uint32_t)i;
 		sources[n].path = paths[n];
+		sources[n].has_mounts_below = c->creation->open_below[i];
 		list[n] = &sources[n];
 		n++;
 	}

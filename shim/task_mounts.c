@@ -9,11 +9,6 @@
 
 /* ---- mounts ---- */
 
-static bool is_readonly(const struct oci_mount *m)
-{
-	return (m->flags & MS_RDONLY) || (m->rec_attr_set & MOUNT_ATTR_RDONLY);
-}
-
 static bool wants_later_mounts(const struct oci_mount *m)
 {
 	for (size_t i = 0; i < m->n_propagation; i++) {
@@ -24,16 +19,29 @@ static bool wants_later_mounts(const struct oci_mount *m)
 }
 
 /*
- * Read-only covers the mounts below a recursive one too, unlike with a runtime of the host: the
- * guest sees the whole as one file system, whose parts its own mount flags cannot tell apart.
+ * The guest sees the whole as one file system, and a read-only flag of its own would cover what is
+ * mounted below with it. So it sets none where the host's mounts differ, now or later.
  */
+static int note_below(struct task *c, const struct hostshare_source *source, const char *name,
+		      bool *ret_open)
+{
+	int r = 0;
+
+	if (source->readonly && source->recursive && !source->readonly_below)
+		r = source->slave ? 1
+				  : hostshare_has_mounts_below(c->sandbox->share, c->record->id, name);
+	*ret_open = r > 0;
+	return r < 0 ? r : 0;
+}
+
 static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, struct err *err)
 {
 	_cleanup_free_ char *joined = NULL;
 	struct hostshare_source source = {
 		.path = m->source,
 		.recursive = m->is_recursive_bind,
-		.readonly = is_readonly(m),
+		.readonly = m->flags & MS_RDONLY,
+		.readonly_below = m->rec_attr_set & MOUNT_ATTR_RDONLY,
 		.slave = wants_later_mounts(m),
 	};
 	char name[32];
@@ -49,17 +57,38 @@ static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, 
 	}
 	snprintf(name, sizeof(name), "m%zu", index);
 	r = hostshare_attach(c->sandbox->share, c->record->id, name, &source, err);
+	if (r >= 0) {
+		r = note_below(c, &source, name, &c->creation->open_below[index]);
+		if (r < 0)
+			err_set_errno(err, r, "look for mounts below '%s'", source.path);
+	}
 	if (r < 0)
 		err_prefix(err, "mount of '%s'", m->destination);
 	return r;
+}
+
+static bool propagates(const char *propagation)
+{
+	static const char *const words[] = { "slave", "rslave", "shared", "rshared" };
+
+	for (size_t i = 0; propagation && i < ARRAY_SIZE(words); i++) {
+		if (strcmp(propagation, words[i]) == 0)
+			return true;
+	}
+	return false;
 }
 
 int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *err)
 {
 	struct hostshare_source rootfs = { .path = c->record->rootfs,
 					   .recursive = true,
+					   .slave = propagates(spec->rootfs_propagation),
 					   .is_directory = true };
 	int r;
+
+	c->creation->open_below = calloc(spec->n_mounts + 1, sizeof(bool));
+	if (!c->creation->open_below)
+		return -ENOMEM;
 
 	r = hostshare_add_container(c->sandbox->share, c->record->id, err);
 	if (r < 0)

@@ -76,7 +76,7 @@ static void unknown_types_are_refused_by_name(void **state)
 		struct err err = ERR_INIT;
 		char quoted[32];
 
-		assert_int_equal(mount_apply(&tree, &m, NULL, &err), -EOPNOTSUPP);
+		assert_int_equal(mount_apply(&tree, &m, NULL, false, &err), -EOPNOTSUPP);
 		snprintf(quoted, sizeof(quoted), "'%s'", types[i]);
 		assert_non_null(strstr(err.text, quoted));
 	}
@@ -88,7 +88,7 @@ static void bad_option_is_named_by_the_kernel(void **state)
 			       .data = (char[]){ "size=1m,nonsense=1" } };
 	struct err err = ERR_INIT;
 
-	assert_int_equal(mount_apply(&tree, &m, NULL, &err), -EINVAL);
+	assert_int_equal(mount_apply(&tree, &m, NULL, false, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "nonsense"));
 	assert_non_null(strstr(err.text, "'/x'"));
 }
@@ -102,7 +102,7 @@ static void root_cannot_be_covered(void **state)
 		struct oci_mount m = { .destination = (char *)(uintptr_t)names[i],
 				       .type = (char[]){ "tmpfs" } };
 
-		assert_int_equal(mount_apply(&tree, &m, NULL, NULL), -EPERM);
+		assert_int_equal(mount_apply(&tree, &m, NULL, false, NULL), -EPERM);
 	}
 }
 
@@ -113,9 +113,9 @@ static void source_cannot_leave_the_share(void **state)
 
 	world_link(&world, "/etc", "link");
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
-		assert_true(mount_apply(&tree, &m, sources[i], NULL) < 0);
-	assert_int_equal(mount_apply(&tree, &m, NULL, NULL), -EINVAL);
-	assert_int_equal(mount_apply(&tree, &m, "missing", NULL), -ENOENT);
+		assert_true(mount_apply(&tree, &m, sources[i], false, NULL) < 0);
+	assert_int_equal(mount_apply(&tree, &m, NULL, false, NULL), -EINVAL);
+	assert_int_equal(mount_apply(&tree, &m, "missing", false, NULL), -ENOENT);
 }
 
 static void folder_cannot_cover_a_file_nor_a_file_a_folder(void **state)
@@ -125,9 +125,9 @@ static void folder_cannot_cover_a_file_nor_a_file_a_folder(void **state)
 	world_write(&world, "c/rootfs/file", "");
 	world_write(&world, "source-file", "");
 	world_mkdir(&world, "c/rootfs/dir");
-	assert_int_equal(mount_apply(&tree, &m, "c", NULL), -ENOTDIR);
+	assert_int_equal(mount_apply(&tree, &m, "c", false, NULL), -ENOTDIR);
 	m.destination = (char[]){ "/dir" };
-	assert_int_equal(mount_apply(&tree, &m, "source-file", NULL), -EISDIR);
+	assert_int_equal(mount_apply(&tree, &m, "source-file", false, NULL), -EISDIR);
 }
 
 static void recursive_attributes_reach_the_submounts(void **state)
@@ -141,7 +141,7 @@ static void recursive_attributes_reach_the_submounts(void **state)
 	world_mkdir(&world, "sub/mount");
 	snprintf(path, sizeof(path), "%s/sub/mount", world.path);
 	assert_int_equal(mount("t", path, "tmpfs", 0, NULL), 0);
-	assert_int_equal(mount_apply(&tree, &m, "sub", NULL), 0);
+	assert_int_equal(mount_apply(&tree, &m, "sub", false, NULL), 0);
 	fd = openat(tree.root_fd, "rec/mount", O_PATH | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(fstatfs(fd, &fs), 0);
@@ -159,7 +159,7 @@ static void fake_proc_is_no_place_for_files(void **state)
 	/* No procfs is mounted: the folder is the image's own. */
 	world_mkdir(&world, "c/rootfs/proc");
 	world_write(&world, "uptime", "");
-	assert_int_equal(mount_apply(&tree, &m, "uptime", &err), -EPERM);
+	assert_int_equal(mount_apply(&tree, &m, "uptime", false, &err), -EPERM);
 	assert_non_null(strstr(err.text, "no procfs"));
 }
 
@@ -278,7 +278,7 @@ static void racing_links_lead_nowhere(void **state)
 	for (int i = 0; i < RACES; i++) {
 		struct oci_mount m = { .destination = (char[]){ "/race/a/x" }, .type = (char[]){ "tmpfs" } };
 
-		mounted += mount_apply(&tree, &m, NULL, NULL) == 0;
+		mounted += mount_apply(&tree, &m, NULL, false, NULL) == 0;
 		/* Take it off wherever it is, inside. */
 		(void)umount2("/proc/self/cwd/race/a/x", MNT_DETACH);
 		assert_int_equal(unlinkat(world.fd, "canary/x", AT_REMOVEDIR), -1);

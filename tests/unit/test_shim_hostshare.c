@@ -147,7 +147,7 @@ static void readonly_source_cannot_be_written(void **state)
 	assert_int_equal(try_open(p, "c1/m0/new", O_RDWR | O_CREAT), -EROFS);
 }
 
-static void readonly_reaches_mounts_below_a_recursive_source(void **state)
+static void readonly_reaches_mounts_below_when_asked_to(void **state)
 {
 	struct place *p = *state;
 	char sub[128];
@@ -157,9 +157,20 @@ static void readonly_reaches_mounts_below_a_recursive_source(void **state)
 	assert_int_equal(hostshare_add_container(p->share, "c1", &err), 0);
 	assert_int_equal(attach(p, "m0",
 				&(struct hostshare_source){
-					.path = p->source, .recursive = true, .readonly = true }),
+					.path = p->source, .recursive = true, .readonly_below = true }),
 			 0);
 	assert_int_equal(try_open(p, "c1/m0/sub/new", O_RDWR | O_CREAT), -EROFS);
+	assert_int_equal(try_open(p, "c1/m0/new", O_RDWR | O_CREAT), -EROFS);
+	/* As runc means "rbind,ro": the top alone. */
+	assert_int_equal(attach(p, "m2",
+				&(struct hostshare_source){
+					.path = p->source, .recursive = true, .readonly = true }),
+			 0);
+	assert_int_equal(try_open(p, "c1/m2/new", O_RDWR | O_CREAT), -EROFS);
+	assert_int_equal(try_open(p, "c1/m2/sub/new", O_RDWR | O_CREAT), 0);
+	assert_int_equal(hostshare_has_mounts_below(p->share, "c1", "m2"), 1);
+	assert_int_equal(attach(p, "m3", &(struct hostshare_source){ .path = p->source }), 0);
+	assert_int_equal(hostshare_has_mounts_below(p->share, "c1", "m3"), 0);
 	/* The source itself is as it was. */
 	assert_int_equal(
 		attach(p, "m1", &(struct hostshare_source){ .path = p->source, .recursive = true }),
@@ -283,7 +294,7 @@ int main(void)
 		CLAIM(rootfs_appears_in_the_share_only),
 		CLAIM(nobody_behind_the_share_can_write_to_its_top),
 		CLAIM(readonly_source_cannot_be_written),
-		CLAIM(readonly_reaches_mounts_below_a_recursive_source),
+		CLAIM(readonly_reaches_mounts_below_when_asked_to),
 		CLAIM(mounts_below_stay_out_of_a_plain_bind),
 		CLAIM(what_was_mounted_after_the_share_began_is_seen),
 		CLAIM(single_file_is_shared),
