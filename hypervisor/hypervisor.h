@@ -82,6 +82,11 @@ struct vm_device {
 	int fd;
 	bool readonly;       /* disks */
 	const char *mac;     /* NICs, "02:…" */
+	/*
+	 * NICs: /dev/vhost-net, open for reading and writing, so that the host's kernel moves the
+	 * packets; borrowed, duplicated. 0 or less: the VMM does it.
+	 */
+	int vhost_fd;
 	const char *tag;     /* shares */
 };
 

@@ -325,6 +325,7 @@ static void on_state_read(int code, const char *message, void *userdata)
 		restore_failed(q, message);
 		return;
 	}
+	qemu_devices_go_on(q->devices);
 	if (q->restore.share_fd < 0) {
 		let_go_on(q);
 		return;
@@ -374,6 +375,7 @@ static int begin_restore(struct qemu_vm *q, const struct vm_config *config, stru
 		if (q->restore.share_fd < 0 || !q->restore.share_tag)
 			return err_set_errno(err, -ENOMEM, "saved machine: share");
 	}
+	qemu_devices_hold(q->devices);
 	return memory_copy_start(q->loop, from->memory_fd, bytes, from->memory_checksum, on_memory_copied,
 				 q, &q->restore.copy, &q->restore.memory_fd, err);
 }

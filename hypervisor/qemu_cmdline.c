@@ -131,6 +131,7 @@ static int check(const struct vm_config *c, const struct qemu_cmdline_fds *fds, 
  *   pcie_ports=native  microvm's ACPI gives PCIe hot-plug to nobody; the guest takes it
  *   panic, reboot      a panic ends QEMU (-no-reboot) at once, by triple fault: the shortest way
  *   tsc_early_khz      under TCG calibration against the PIT fails now and then, and the boot hangs
+ *   dummy.numdummies   the interface of that name that the driver makes is nobody's
  *   no_timer_check     the check for a broken timer wire costs time and fails on a busy host
  */
 static int kernel_append(const struct vm_config *c, unsigned int tsc_khz, char **ret,
@@ -143,7 +144,7 @@ static int kernel_append(const struct vm_config *c, unsigned int tsc_khz, char *
 		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", tsc_khz);
 	if (asprintf(&text,
 		     "console=ttyS0 %s panic=-1 reboot=t pcie_ports=native no_timer_check "
-		     "random.trust_cpu=on 8250.nr_uarts=1%s%s%s",
+		     "random.trust_cpu=on 8250.nr_uarts=1 dummy.numdummies=0%s%s%s",
 		     c->debug ? "ignore_loglevel" : "quiet loglevel=3", tsc,
 		     c->extra_cmdline ? " " : "", c->extra_cmdline ? c->extra_cmdline : "") < 0)
 		return err_set_errno(err, -ENOMEM, "kernel command line");

@@ -2,7 +2,7 @@
 /*
  * Theory of operation
  *
- * Slot N owns the names dev-N, net-N, disk-N, chr-N, fd-N in QEMU; nothing is made from the
+ * Slot N owns the names dev-N, net-N, disk-N, chr-N, fd-N, vhost-N in QEMU; nothing is made from the
  * caller's id. Per kind there is a list of links: a command, how to build its arguments, and the
  * command that undoes it.
  *
@@ -41,7 +41,8 @@ struct slot {
 	char id[QEMU_DEVICE_ID_MAX + 1];
 	char mac[MAC_BYTES], tag[TAG_BYTES];
 	bool readonly;
-	int fd; /* duplicate, until it is sent */
+	int fd, vhost_fd; /* duplicates, until they are sent */
+	bool vhost;
 	size_t link; /* in flight; while UNDOING: the one that is being undone */
 	struct loop_source *timer; /* of REMOVING */
 	vm_done_fn done;
@@ -52,6 +53,7 @@ struct slot {
 
 struct qemu_devices {
 	struct loop *loop;
+	bool held;
 	struct slot slots[VM_HOTPLUG_SLOTS];
 };
 
@@ -93,6 +95,11 @@ static struct json *args_fdset(const struct slot *s)
 	return TAKE_PTR(j);
 }
 
+static struct json *args_vhost_fdname(const struct slot *s)
+{
+	return one_name("fdname", "vhost", s);
+}
+
 static struct json *args_netdev(const struct slot *s)
 {
 	_cleanup_json_ struct json *j = one_name("id", "net", s);
@@ -100,6 +107,9 @@ static struct json *args_netdev(const struct slot *s)
 
 	if (!j || set_string(j, "type", "tap") < 0 ||
 	    set_string(j, "fd", name_of(name, "fd", s)) < 0)
+		return NULL;
+	if (s->vhost && (json_set(j, "vhost", json_new_bool(true)) < 0 ||
+			 set_string(j, "vhostfd", name_of(name, "vhost", s)) < 0))
 		return NULL;
 	return TAKE_PTR(j);
 }
@@ -204,42 +214,58 @@ static struct json *args_device_del(const struct slot *s)
 
 /* ---- chains ---- */
 
+enum link_fd { NO_FD, WITH_FD, WITH_VHOST_FD };
+
 struct link {
 	const char *command;
 	struct json *(*arguments)(const struct slot *s);
-	bool with_fd;
+	enum link_fd fd;
 	const char *undo; /* NULL: nothing */
 	struct json *(*undo_arguments)(const struct slot *s);
 };
 
+/* A NIC whose packets the host's kernel moves has a chain of its own. */
+#define CHAIN_VHOST_NIC (VM_DEVICE_SHARE + 1)
+
 static const struct link chains[][LINKS_MAX + 1] = {
 	[VM_DEVICE_DISK] = {
-		{ "add-fd", args_fdset, true, "remove-fd", args_fdset },
-		{ "blockdev-add", args_blockdev, false, "blockdev-del", args_blockdev_del },
+		{ "add-fd", args_fdset, WITH_FD, "remove-fd", args_fdset },
+		{ "blockdev-add", args_blockdev, NO_FD, "blockdev-del", args_blockdev_del },
 		/* The image is open: the set goes when it is closed. */
-		{ "remove-fd", args_fdset, false, NULL, NULL },
-		{ "device_add", args_device, false, NULL, NULL },
+		{ "remove-fd", args_fdset, NO_FD, NULL, NULL },
+		{ "device_add", args_device, NO_FD, NULL, NULL },
 	},
 	[VM_DEVICE_NIC] = {
-		{ "getfd", args_fdname, true, "closefd", args_fdname },
-		{ "netdev_add", args_netdev, false, "netdev_del", args_netdev_del },
-		{ "device_add", args_device, false, NULL, NULL },
+		{ "getfd", args_fdname, WITH_FD, "closefd", args_fdname },
+		{ "netdev_add", args_netdev, NO_FD, "netdev_del", args_netdev_del },
+		{ "device_add", args_device, NO_FD, NULL, NULL },
+	},
+	[CHAIN_VHOST_NIC] = {
+		{ "getfd", args_fdname, WITH_FD, "closefd", args_fdname },
+		{ "getfd", args_vhost_fdname, WITH_VHOST_FD, "closefd", args_vhost_fdname },
+		{ "netdev_add", args_netdev, NO_FD, "netdev_del", args_netdev_del },
+		{ "device_add", args_device, NO_FD, NULL, NULL },
 	},
 	[VM_DEVICE_SHARE] = {
-		{ "getfd", args_fdname, true, "closefd", args_fdname },
-		{ "chardev-add", args_chardev, false, "chardev-remove", args_chardev_del },
-		{ "device_add", args_device, false, NULL, NULL },
+		{ "getfd", args_fdname, WITH_FD, "closefd", args_fdname },
+		{ "chardev-add", args_chardev, NO_FD, "chardev-remove", args_chardev_del },
+		{ "device_add", args_device, NO_FD, NULL, NULL },
 	},
 };
-_Static_assert(ARRAY_SIZE(chains) == VM_DEVICE_SHARE + 1, "one chain per kind");
+_Static_assert(ARRAY_SIZE(chains) == CHAIN_VHOST_NIC + 1, "one chain per kind, and vhost's");
+
+static const struct link *chain_of(const struct slot *s)
+{
+	return chains[s->vhost ? CHAIN_VHOST_NIC : s->kind];
+}
 
 static int run_link(struct slot *s);
 static void run_undo(struct slot *s);
 
 static void release(struct slot *s)
 {
-	if (s->fd >= 0)
-		close(TAKE_FD(s->fd));
+	cleanup_close_p(&s->fd);
+	cleanup_close_p(&s->vhost_fd);
 	loop_source_destroy(TAKE_PTR(s->timer));
 	s->state = SLOT_FREE;
 	s->id[0] = '\0';
@@ -295,7 +321,7 @@ static void on_undone(int code, const char *message, const struct json *answer, 
 static void run_undo(struct slot *s)
 {
 	while (s->link > 0) {
-		const struct link *link = &chains[s->kind][--s->link];
+		const struct link *link = &chain_of(s)[--s->link];
 		struct json *arguments;
 
 		if (!link->undo)
@@ -319,7 +345,7 @@ static void on_link(int code, const char *message, const struct json *answer, vo
 		return;
 	}
 	s->link++;
-	if (chains[s->kind][s->link].command) {
+	if (chain_of(s)[s->link].command) {
 		code = run_link(s);
 		if (code < 0)
 			start_undo(s, s->link, code, "out of memory, or the VM has gone");
@@ -331,16 +357,18 @@ static void on_link(int code, const char *message, const struct json *answer, vo
 
 static int run_link(struct slot *s)
 {
-	const struct link *link = &chains[s->kind][s->link];
+	const struct link *link = &chain_of(s)[s->link];
 	struct json *arguments = link->arguments(s);
-	int r;
+	int none = -EBADF, *fd = &none, r;
 
 	if (!arguments)
 		return -ENOMEM;
-	r = qmp_execute(s->qmp, link->command, arguments, link->with_fd ? s->fd : -1,
+	if (link->fd != NO_FD)
+		fd = link->fd == WITH_FD ? &s->fd : &s->vhost_fd;
+	r = qmp_execute(s->qmp, link->command, arguments, *fd >= 0 ? *fd : -1,
 			QEMU_DEVICE_COMMAND_MS, on_link, s);
-	if (r == 0 && link->with_fd)
-		close(TAKE_FD(s->fd));
+	if (r == 0)
+		cleanup_close_p(fd);
 	return r;
 }
 
@@ -437,6 +465,15 @@ static int take_slot(struct slot *s, const struct vm_device *device, struct err 
 		if (s->fd < 0)
 			return err_set_errno(err, -errno, "device '%s'", device->id);
 	}
+	s->vhost = device->kind == VM_DEVICE_NIC && device->vhost_fd > 0;
+	if (s->vhost) {
+		s->vhost_fd = fcntl(device->vhost_fd, F_DUPFD_CLOEXEC, 3);
+		if (s->vhost_fd < 0) {
+			r = -errno;
+			cleanup_close_p(&s->fd);
+			return err_set_errno(err, r, "device '%s'", device->id);
+		}
+	}
 	s->state = SLOT_ADDING;
 	s->link = 0;
 	s->kind = device->kind;
@@ -471,12 +508,35 @@ int qemu_devices_add(struct qemu_devices *d, struct qmp *qmp, const struct vm_de
 	s->qmp = qmp;
 	s->done = done;
 	s->userdata = userdata;
-	r = run_link(s);
+	r = d->held ? 0 : run_link(s);
 	if (r < 0) {
 		release(s);
 		return err_set_errno(err, r, "device '%s'", device->id);
 	}
 	return 0;
+}
+
+void qemu_devices_hold(struct qemu_devices *d)
+{
+	d->held = true;
+}
+
+void qemu_devices_go_on(struct qemu_devices *d)
+{
+	int r;
+
+	if (!d->held)
+		return;
+	d->held = false;
+	for (size_t i = 0; i < VM_HOTPLUG_SLOTS; i++) {
+		struct slot *s = &d->slots[i];
+
+		if (s->state != SLOT_ADDING)
+			continue;
+		r = run_link(s);
+		if (r < 0)
+			start_undo(s, 0, r, "out of memory, or the VM has gone");
+	}
 }
 
 /* ---- removing ---- */
@@ -550,7 +610,7 @@ void qemu_devices_on_event(struct qemu_devices *d, struct qmp *qmp, const char *
 		    strcmp(name_of(own, "dev", s), name) != 0)
 			continue;
 		loop_source_destroy(TAKE_PTR(s->timer));
-		while (chains[s->kind][links].command)
+		while (chain_of(s)[links].command)
 			links++;
 		s->qmp = qmp;
 		start_undo(s, links, 0, NULL);
@@ -569,7 +629,7 @@ int qemu_devices_create(struct loop *loop, struct qemu_devices **ret)
 	d->loop = loop;
 	for (unsigned int i = 0; i < VM_HOTPLUG_SLOTS; i++) {
 		d->slots[i].number = i;
-		d->slots[i].fd = -EBADF;
+		d->slots[i].fd = d->slots[i].vhost_fd = -EBADF;
 	}
 	*ret = d;
 	return 0;

@@ -54,6 +54,13 @@ int qemu_devices_add(struct qemu_devices *devices, struct qmp *qmp, const struct
 		     vm_done_fn done, void *userdata, struct err *err);
 
 /*
+ * From now on devices are only taken note of: the machine is being restored, and must be what it
+ * was when it was saved until that is done. qemu_devices_go_on begins to plug those.
+ */
+void qemu_devices_hold(struct qemu_devices *devices);
+void qemu_devices_go_on(struct qemu_devices *devices);
+
+/*
  * Ask the guest for the device, wait until it has let go, free what stands behind it.
  *
  * Returns 0, or (then @done does not run) -ENOENT no such device; -EBUSY it is being added or

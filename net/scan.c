@@ -290,6 +290,23 @@ static void first_hop(struct scan *s, struct net_route *route, const struct rtms
 	}
 }
 
+/* The gateway of an IPv4 route that is reached by IPv6. */
+static uint8_t copy_via(uint8_t out[static NET_ADDRESS_BYTES], const struct nlattr *attr)
+{
+	struct {
+		uint16_t family;
+		uint8_t bytes[NET_ADDRESS_BYTES];
+	} via;
+
+	if (netlink_len(attr) != sizeof(via))
+		return 0;
+	memcpy(&via, netlink_data(attr), sizeof(via));
+	if (via.family != AF_INET6)
+		return 0;
+	memcpy(out, via.bytes, sizeof(via.bytes));
+	return sizeof(via.bytes);
+}
+
 static int take_route(const struct nlmsghdr *message, void *userdata)
 {
 	const struct nlattr *attrs[RTA_ENCAP + 1], *metrics[RTAX_MTU + 1];
@@ -308,9 +325,9 @@ static int take_route(const struct nlmsghdr *message, void *userdata)
 		return err_set(s->err, -E2BIG, "more than %d routes", SCAN_ENTRIES_MAX);
 	if (!route_wanted(s, header, attrs))
 		return 0;
-	if (attrs[RTA_VIA] || attrs[RTA_ENCAP]) {
+	if (attrs[RTA_ENCAP]) {
 		route_name(name, sizeof(name), header);
-		note(s->state, "%s leads through another protocol", name);
+		note(s->state, "%s leads through a tunnel", name);
 		return 0;
 	}
 	route = GROW(s, s->state->routes, s->state->n_routes, NET_ROUTES_MAX, "routes", &r);
@@ -329,6 +346,8 @@ static int take_route(const struct nlmsghdr *message, void *userdata)
 	route->destination_len = copy_address(route->destination, attrs[RTA_DST], route->family);
 	route->gateway_len = copy_address(route->gateway, attrs[RTA_GATEWAY], route->family);
 	route->source_len = copy_address(route->source, attrs[RTA_PREFSRC], route->family);
+	if (attrs[RTA_VIA])
+		route->gateway_len = copy_via(route->gateway, attrs[RTA_VIA]);
 	if (attrs[RTA_MULTIPATH])
 		first_hop(s, route, header, attrs[RTA_MULTIPATH]);
 	return 0;

@@ -34,6 +34,7 @@ struct config {
 	char *template_dir;       /* "template_dir": default CONFIG_TEMPLATE_DIR */
 	uint32_t template_clones; /* "template_clones": renew a template after so many; 0: never; default 1000 */
 	uint32_t template_hours;  /* "template_hours": or after that time; 0: never; default 24 */
+	bool vhost_net;           /* "vhost_net": let the host's kernel move packets where it can; default false */
 	bool debug;               /* "debug": verbose logs and guest console */
 };
 

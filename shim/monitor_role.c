@@ -26,6 +26,7 @@ static const struct arg {
 	ARG("--root", ARG_STRING, root),
 	ARG("--id", ARG_STRING, id),
 	ARG("--cri-sandbox-id", ARG_STRING, cri_sandbox_id),
+	ARG("--netns-path", ARG_STRING, netns_path),
 	ARG("--vcpus", ARG_UINT, vcpus),
 	ARG("--memory-mib", ARG_U64, memory_mib),
 	ARG("--trace", ARG_STRING, trace),
@@ -41,6 +42,7 @@ static const struct arg {
 	ARG("--template-clones", ARG_UINT, config.template_clones),
 	ARG("--template-hours", ARG_UINT, config.template_hours),
 	ARG("--boot-timeout-ms", ARG_UINT, config.boot_timeout_ms),
+	ARG("--vhost-net", ARG_BOOL, config.vhost_net),
 	ARG("--debug", ARG_BOOL, config.debug),
 #undef ARG
 };

@@ -28,6 +28,7 @@ enum monitor_fd { MONITOR_FD_LISTEN = 3, MONITOR_FD_READY, MONITOR_FD_NETNS, MON
 
 struct monitor_args {
 	char *root, *id, *cri_sandbox_id;
+	char *netns_path; /* as the spec names it; NULL: it is the sandbox's own */
 	unsigned int vcpus;
 	uint64_t memory_mib;
 	char *trace; /* trace.h; NULL: none */

@@ -15,6 +15,7 @@
 #include "common/proto/agent.pb-c.h"
 #include "common/trace.h"
 #include "shim/sandbox_dns.h"
+#include "shim/sandbox_network.h"
 #include "shim/task.h"
 
 #define SIGNAL_MAX 64
@@ -431,9 +432,45 @@ static const char *refuse_start(const struct proc *p)
 	return NULL;
 }
 
+static void ask_start(struct proc_call *call)
+{
+	Onggi__Agent__V1__ProcessRef ref = proc_agent_ref(call->p);
+
+	/* Hooks have time limits of their own, or none. */
+	agent_call(sandbox_of(call->p), "StartProcess", &ref.base,
+		   &onggi__agent__v1__start_process_response__descriptor,
+		   proc_is_init(call->p) && call->p->container->start_hooks
+			   ? 0
+			   : AGENT_START_TIMEOUT_MS,
+		   start_answered, call);
+}
+
+/* Engines may have configured the network after create, so it is looked at again. */
+static void network_settled(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct proc_call *call = userdata;
+	struct proc *p = call->p;
+	char text[AGENT_TEXT_MAX], name[PROC_NAME_MAX];
+
+	if (code == TTRPC_OK && p->state == PROC_STARTING) {
+		ask_start(call);
+		return;
+	}
+	if (p->state == PROC_STARTING) {
+		p->state = PROC_CREATED;
+		snprintf(text, sizeof(text), "start %s: network: %s",
+			 proc_name(p, name, sizeof(name)), message);
+		call_done(call, code, text);
+		advance(p);
+	} else {
+		call_done(call, TTRPC_UNAVAILABLE,
+			  "the process was ended while it was being started");
+	}
+	call_free(call);
+}
+
 void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 {
-	Onggi__Agent__V1__ProcessRef ref = proc_agent_ref(p);
 	char name[PROC_NAME_MAX], text[AGENT_TEXT_MAX];
 	const char *reason = refuse_start(p);
 	struct proc_call *call;
@@ -451,11 +488,10 @@ void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 	}
 	p->state = PROC_STARTING;
 	sandbox_dns_look(sandbox_of(p), p->container->resolv_fd);
-	/* Hooks have time limits of their own, or none. */
-	agent_call(sandbox_of(p), "StartProcess", &ref.base,
-		   &onggi__agent__v1__start_process_response__descriptor,
-		   proc_is_init(p) && p->container->start_hooks ? 0 : AGENT_START_TIMEOUT_MS,
-		   start_answered, call);
+	if (proc_is_init(p))
+		sandbox_network_settle(sandbox_of(p)->network, network_settled, call);
+	else
+		ask_start(call);
 }
 
 /* The words that engines look for in the message of a kill that came too late. */

@@ -17,6 +17,7 @@
 #include "common/path.h"
 #include "hypervisor/accel.h"
 #include "shim/monitor.h"
+#include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
 #include "shim/sandbox_vm.h"
 #include "shim/task.h"
@@ -226,7 +227,7 @@ static int copy_options(struct sandbox *s, const struct sandbox_options *options
 		return -ENOMEM;
 	s->options.root = s->root;
 	s->options.id = s->id;
-	s->options.cri_sandbox_id = NULL;
+	s->options.cri_sandbox_id = s->options.netns_path = NULL;
 	s->record->id = strdup(options->id);
 	s->record->netns_dev = options->netns_dev;
 	s->record->netns_ino = options->netns_ino;
@@ -235,6 +236,11 @@ static int copy_options(struct sandbox *s, const struct sandbox_options *options
 	if (options->cri_sandbox_id) {
 		s->record->cri_sandbox_id = strdup(options->cri_sandbox_id);
 		if (!s->record->cri_sandbox_id)
+			return -ENOMEM;
+	}
+	if (options->netns_path) {
+		s->record->netns_path = strdup(options->netns_path);
+		if (!s->record->netns_path)
 			return -ENOMEM;
 	}
 	return process_id_of(getpid(), &s->record->monitor);
@@ -298,6 +304,11 @@ int sandbox_create(struct loop *loop, const struct sandbox_options *options,
 	    (r = loop_timer_disarm(s->work)) < 0 ||
 	    (r = loop_add_timer(loop, MONITOR_IDLE_TIMEOUT_MS, idle_too_long, s, &s->idle)) < 0)
 		return err_set_errno(err, r, "timers");
+	if (options->network) {
+		r = sandbox_network_create(s, &s->network, err);
+		if (r < 0)
+			return r;
+	}
 	r = sandbox_vm_start(s, err);
 	if (r < 0)
 		return r;
@@ -339,6 +350,7 @@ void sandbox_destroy(struct sandbox *s)
 	if (!s)
 		return;
 	sandbox_shut_down(s);
+	sandbox_network_destroy(s->network);
 	loop_source_destroy(s->work);
 	loop_source_destroy(s->idle);
 	cleanup_close_p(&s->dirfd);

@@ -68,6 +68,8 @@ struct sandbox_options {
 	const char *id;
 	const char *cri_sandbox_id; /* NULL: none */
 	uint64_t netns_dev, netns_ino;
+	const char *netns_path; /* NULL: none */
+	bool network; /* the caller lives in that namespace: reproduce it in the guest */
 	const struct config *config; /* borrowed for the sandbox's life */
 	unsigned int vcpus;
 	uint64_t memory_mib;
@@ -93,6 +95,7 @@ enum sandbox_witness {
 };
 
 struct task;
+struct sandbox_network;
 
 struct sandbox {
 	struct loop *loop;
@@ -107,6 +110,7 @@ struct sandbox {
 	struct file_server *files;
 	struct ttrpc_client *agent;
 	struct sandbox_dns *dns; /* NULL: no container needs it */
+	struct sandbox_network *network; /* NULL: none is wanted */
 	/* what the agent said of its guest; kernel is sanitized */
 	char guest_kernel[65];
 	uint64_t guest_memory_total, guest_memory_available;

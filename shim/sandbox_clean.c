@@ -10,6 +10,7 @@
 #include "common/path.h"
 #include "shim/monitor.h"
 #include "shim/sandbox_launch.h"
+#include "shim/sandbox_network.h"
 
 #define KILL_TIMEOUT_MS 5000
 #define STATUS_KILLED 137
@@ -80,8 +81,10 @@ int sandbox_clean_up_locked(int rootfd, const char *sandbox_id, struct err *err)
 				       sandbox_id);
 		kill_if_other(&record->vmm);
 		kill_if_other(&record->file_server);
+		result = sandbox_network_clean(record, err);
 	}
-	result = clean_containers(rootfd, sandbox_id, err);
+	r = clean_containers(rootfd, sandbox_id, err);
+	result = r < 0 ? r : result;
 	if (asprintf(&path, "sandboxes/%s", sandbox_id) < 0)
 		return path = NULL, -ENOMEM;
 	r = path_remove_tree(rootfd, path);

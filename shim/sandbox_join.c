@@ -197,6 +197,7 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 	struct monitor_args args = {
 		.root = (char *)(uintptr_t)state_root,
 		.cri_sandbox_id = (char *)(uintptr_t)cri_sandbox_id(spec),
+		.netns_path = spec->namespaces[OCI_NS_NETWORK].path,
 		.vcpus = choose_vcpus(spec, config),
 		.memory_mib = choose_memory_mib(spec, config),
 		.config = *config,

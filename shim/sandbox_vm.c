@@ -10,6 +10,7 @@
 #include "common/trace.h"
 #include "shim/machine.h"
 #include "shim/sandbox_dns.h"
+#include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
 #include "shim/task.h"
 
@@ -113,6 +114,7 @@ static void configured(enum ttrpc_code code, const char *message, const void *re
 	sandbox_log(s, LOG_LEVEL_DEBUG, "guest is ready, kernel %s%s", s->guest_kernel,
 		    s->restored ? ", restored" : "");
 	sandbox_template_make(s);
+	sandbox_network_guest_ready(s->network);
 	for (struct task *c = s->containers, *next; c; c = next) {
 		next = c->next;
 		task_guest_ready(c);
@@ -272,6 +274,7 @@ int sandbox_vm_start(struct sandbox *s, struct err *err)
 	free(TAKE_PTR(s->last_loss));
 	save_record(s);
 	greet(s);
+	sandbox_network_vm_started(s->network);
 	return 0;
 }
 
@@ -285,6 +288,7 @@ void sandbox_vm_stop(struct sandbox *s)
 	vm_destroy(TAKE_PTR(s->vm));
 	if (s->files)
 		s->options.files->destroy(TAKE_PTR(s->files));
+	sandbox_network_vm_stopped(s->network);
 	free(TAKE_PTR(s->lost_reason));
 	sandbox_clear_suspicion(s);
 	if (was_there)

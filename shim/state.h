@@ -41,6 +41,7 @@ struct sandbox_record {
 	char *id;
 	struct process_id monitor, vmm, file_server;
 	uint64_t netns_dev, netns_ino; /* identity of the network namespace; 0, 0: none */
+	char *netns_path;              /* under which its engine knows it; NULL: it is the sandbox's own */
 	char *cri_sandbox_id;          /* NULL: none */
 };
 

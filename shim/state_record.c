@@ -122,6 +122,7 @@ int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret,
 		    0 ||
 	    (r = json_member_uint(json, "", "netns_ino", UINT64_MAX, &record->netns_ino, err)) <
 		    0 ||
+	    (r = get_string(json, "netns_path", &record->netns_path, err)) < 0 ||
 	    (r = get_string(json, "cri_sandbox_id", &record->cri_sandbox_id, err)) < 0) {
 		err_prefix(err, "record of sandbox '%s'", id);
 		return r;
@@ -268,6 +269,7 @@ int sandbox_record_save(int rootfd, const struct sandbox_record *record, struct 
 	    (r = set_process(json, "file_server", &record->file_server)) < 0 ||
 	    (r = json_set(json, "netns_dev", json_new_uint(record->netns_dev))) < 0 ||
 	    (r = json_set(json, "netns_ino", json_new_uint(record->netns_ino))) < 0 ||
+	    (r = set_string(json, "netns_path", record->netns_path)) < 0 ||
 	    (r = set_string(json, "cri_sandbox_id", record->cri_sandbox_id)) < 0)
 		return r;
 	return save(rootfd, "sandboxes", record->id, json, err);
@@ -298,6 +300,7 @@ void sandbox_record_free(struct sandbox_record *record)
 	if (!record)
 		return;
 	free(record->id);
+	free(record->netns_path);
 	free(record->cri_sandbox_id);
 	free(record);
 }

@@ -147,6 +147,17 @@ static void of_several_ways_the_first_is_taken_and_told(void **state)
 	assert_non_null(strstr(s->note, "several ways"));
 }
 
+static void a_gateway_of_the_other_family_is_read(void **state)
+{
+	_cleanup_(net_state_free_p) struct net_state *s = NULL;
+	const struct net_route *r;
+
+	rig_run(rig_here, "ip route add 10.81.0.0/16 via inet6 fe80::1 dev eth0");
+	s = scan();
+	r = route(s, "10.81.0.0", AF_INET);
+	assert_true(is(r->gateway, r->gateway_len, "fe80::1"));
+}
+
 static void a_peer_address_keeps_the_route_to_its_peer(void **state)
 {
 	_cleanup_(net_state_free_p) struct net_state *s = NULL;
@@ -267,6 +278,7 @@ int main(void)
 		rig_test(an_empty_namespace_has_nothing),
 		rig_test(routes_are_read_with_all_their_fields),
 		rig_test(of_several_ways_the_first_is_taken_and_told),
+		rig_test(a_gateway_of_the_other_family_is_read),
 		rig_test(a_peer_address_keeps_the_route_to_its_peer),
 		rig_test(only_permanent_neighbours_count),
 		rig_test(interfaces_that_make_no_card_are_left_out),
