@@ -30,6 +30,8 @@ from harness import Failure, Result  # noqa: E402
 COMMAND_LIMIT = 120
 # Our own folders on the host: what is there before a case must be there after it.
 OUR_FOLDERS = ("/run/onggi", "/run/onggi-runtime", "/run/user", "/dev/shm")
+# Kept on purpose: the saved machines that containers start from.
+TEMPLATES = "/run/onggi/templates"
 
 CASES = []
 ENGINES = {}
@@ -142,6 +144,13 @@ def place_of(error):
                  if not f.filename.endswith(helpers)), "?")
 
 
+def make_template():
+    """So that no case meets the process that makes it when it is missing."""
+    done = run([world.RUNTIME, "template", "create"])
+    if done.code != 0:
+        raise Failure(f"no template: {done!r}")
+
+
 # ---- the leak check --------------------------------------------------------------------------------
 
 def cgroups():
@@ -156,7 +165,8 @@ def snapshot():
     now = harness.snapshot()
     now["cgroups"] = cgroups()
     now["sockets"] = [name for name in now["sockets"] if "onggi" in name]
-    now["folders"] = sorted(path for top in OUR_FOLDERS for path in harness.tree(top))
+    now["folders"] = sorted(path for top in OUR_FOLDERS for path in harness.tree(top)
+                            if not path.startswith(TEMPLATES))
     return now
 
 

@@ -77,6 +77,7 @@ def main():
         print("\n".join(f"{c.engine}: {c.text}" for c in chosen))
         return 0
     report = Report()
+    cases.make_template()
     # An engine at a time: cases of the same one follow each other.
     for name in dict.fromkeys(c.engine for c in chosen):
         engine = cases.ENGINES[name]
