@@ -130,32 +130,34 @@ static struct task *owner_of_path(struct sandbox *s, const char *path)
 	return NULL;
 }
 
-/* A proxy has no namespaces of its own but the network: its path means the container's. */
+/*
+ * A proxy has a network namespace that means something here, and a PID namespace that does not: another
+ * container's proxy stands for that container's namespaces.
+ */
 static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, char *key,
 		       struct err *err)
 {
+	const struct task *owner = owner_of_path(c->sandbox, path);
 	const char *type = oci_namespace_name(ns);
-	const struct task *owner;
 	struct stat st, host;
 	char own[64];
 
+	if (owner && owner->namespace_keys[ns][0]) {
+		memcpy(key, owner->namespace_keys[ns], TASK_NAMESPACE_KEY_MAX);
+		return 0;
+	}
 	if (stat(path, &st) < 0)
 		return err_set_errno(err, -errno, "%s namespace '%s'", type, path);
 	snprintf(own, sizeof(own), "/proc/self/ns/%s", type);
 	if (stat(own, &host) < 0)
 		return err_set_errno(err, -errno, "%s namespace of the host", type);
-	if (st.st_dev != host.st_dev || st.st_ino != host.st_ino) {
-		snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:%jx:%jx", type, (uintmax_t)st.st_dev,
-			 (uintmax_t)st.st_ino);
-		return 0;
-	}
-	owner = owner_of_path(c->sandbox, path);
-	if (!owner || !owner->namespace_keys[ns][0])
+	if (st.st_dev == host.st_dev && st.st_ino == host.st_ino)
 		return err_set(
 			err, -EOPNOTSUPP,
 			"%s namespace '%s' is the host's: a container in a VM cannot share it",
 			type, path);
-	memcpy(key, owner->namespace_keys[ns], TASK_NAMESPACE_KEY_MAX);
+	snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:%jx:%jx", type, (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
 	return 0;
 }
 

@@ -105,6 +105,7 @@ static void fill_proxy(struct launch *l, const struct launch_options *options, b
 		.id = l->id,
 		.io_dir = l->io_dir,
 		.bundle = l->bundle,
+		.spec = l->spec,
 		.args = process->args,
 		.create_timeout_ms = (uint64_t)l->config->boot_timeout_ms + CLIENT_CREATE_MARGIN_MS,
 		.terminal = process->terminal,

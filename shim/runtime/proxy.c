@@ -19,6 +19,7 @@
 #include "shim/runtime/client.h"
 #include "shim/runtime/stdio_relay.h"
 #include "shim/runtime/title.h"
+#include "shim/runtime/view.h"
 
 #define FIFO_PATH_MAX 512
 
@@ -501,6 +502,21 @@ static int report_and_close(int fd, int code, const struct err *err)
 }
 
 /*
+ * The last path was resolved: from here on "/" is what the guest can write. FIFOs go with the container's
+ * folder.
+ */
+static int enter_view(struct proxy *p, struct err *err)
+{
+	const struct proxy_config *c = p->config;
+
+	if (!c->spec)
+		return 0;
+	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
+		p->fifos[i][0] = '\0';
+	return view_enter(c->spec, c->bundle, err);
+}
+
+/*
  * Engines leak descriptors into us, and wait for the end of pipes that they hand to the container:
  * the child keeps none but its own. Numbers 0 to 2 become /dev/null once the relay has its copies.
  */
@@ -519,12 +535,14 @@ static _Noreturn void child_main(const struct proxy_config *config, int report_f
 	r = open_proxy(config, report_fd, &p, &err);
 	if (config->netns_fd >= 0)
 		close(config->netns_fd);
-	if (r == 0 && config->start)
-		r = proxy_start(p, &err);
 	if (r == 0 && chdir("/") < 0)
 		r = err_set_errno(&err, -errno, "chdir to '/'");
 	if (r == 0)
 		r = fd_null_stdio();
+	if (r == 0)
+		r = enter_view(p, &err);
+	if (r == 0 && config->start)
+		r = proxy_start(p, &err);
 	/* Without a parent nobody would ever learn of us. */
 	if (report_and_close(report_fd, r, &err) < 0 && r == 0) {
 		abandon(p);
@@ -590,6 +608,29 @@ static int read_report(int fd, struct err *err)
 	return report.code < 0 ? err_set(err, report.code, "%s", report.text) : 0;
 }
 
+/*
+ * fork, for a container's first process into a PID namespace of its own: then the /proc of its view shows
+ * nothing of the host. Children of the caller's that come later stay in the caller's.
+ */
+static pid_t fork_proxy(bool own_pidns)
+{
+	_cleanup_close_ int pidns = -EBADF;
+	pid_t pid;
+	int r;
+
+	if (!own_pidns)
+		return fork();
+	pidns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	if (pidns < 0 || unshare(CLONE_NEWPID) < 0)
+		return -1;
+	pid = fork();
+	r = errno;
+	if (pid != 0 && setns(pidns, CLONE_NEWPID) < 0)
+		abort(); /* whatever is forked next would end with the proxy */
+	errno = r;
+	return pid;
+}
+
 int proxy_fork(const struct proxy_config *config, pid_t *ret_pid, struct err *err)
 {
 	int pipe_fds[2];
@@ -599,7 +640,7 @@ int proxy_fork(const struct proxy_config *config, pid_t *ret_pid, struct err *er
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_set_errno(err, -errno, "pipe");
 	fflush(NULL);
-	pid = fork();
+	pid = fork_proxy(config->spec != NULL);
 	if (pid == 0) {
 		close(pipe_fds[0]);
 		child_main(config, pipe_fds[1]);

@@ -22,6 +22,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/oci.h"
 #include "shim/runtime/console.h"
 
 /* As if killed by SIGKILL, which is what became of the workload. */
@@ -37,6 +38,7 @@ struct proxy_config {
 	const char *io_dir;  /* absolute folder for FIFOs; made if missing */
 	const char *bundle;  /* absolute; of the first process */
 	const char *process; /* OCI process object; of an exec */
+	const struct oci_spec *spec; /* of the first process, for proxy_fork: see view.h. Borrowed */
 	char *const *args;   /* of the process, for proxy_fork: what ps shows. Borrowed */
 	uint64_t create_timeout_ms;
 	bool terminal;

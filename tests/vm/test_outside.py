@@ -63,6 +63,29 @@ def proxy_netns(box):
     check(os.stat(f"/proc/{pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino, "it is the host's")
 
 
+@claim("who enters the proxy's mount namespace meets the container's files, not the host's")
+def view(box):
+    data = os.path.join(box.dir, "data")
+    os.mkdir(data)
+    pid = box.start(["sh", "-c", "echo made >/tmp/made; echo ready; exec sleep 1000"], mounts=lambda m: m + [
+        {"destination": "/mnt/data", "type": "bind", "source": data, "options": ["rbind", "rw"]},
+        {"destination": "/mnt/locked", "type": "bind", "source": data, "options": ["rbind", "ro"]}])
+    wait_until(lambda: "ready" in box.output_of(), "it is ready")
+    inside = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", "--", "/bin/busybox"]
+
+    def sh(script):
+        done = subprocess.run([*inside, "sh", "-c", script], capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+    check_equal(sh("cat /tmp/made; ls -d /run/onggi* /usr/lib"), "made\nls: /run/onggi*: No such file or directory\n"
+                "ls: /usr/lib: No such file or directory\n", "files seen")
+    sh("echo outside >/tmp/in; echo volume >/mnt/data/file")
+    check_equal(box.ok("exec", "c1", "cat", "/tmp/in", "/mnt/data/file").text, "outside\nvolume\n", "seen in the guest")
+    check_in("Read-only", sh("echo x >/mnt/locked/new"), "writing to a read-only mount")
+    check_equal(sh("ls -d /proc/[0-9]*"), "/proc/1\n", "processes seen")
+    with open("/proc/mounts") as f:
+        check("/mnt/data" not in f.read(), "a mount of the view is seen on the host")
+
+
 @claim("only the proxy holds the container's stdio, and drops it at the end")
 def stdio_owner(box):
     reader, writer = os.pipe()
