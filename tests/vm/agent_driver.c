@@ -128,6 +128,8 @@ static void start_qemu(const char *agent_socket, const char *fs_socket, bool wit
 				       "-chardev", qmp_option, "-mon", "chardev=qmp,mode=control",
 				       "-chardev", fs,
 				       "-device", "pcie-root-port,id=port0,chassis=1",
+				       "-device", "pcie-root-port,id=port1,chassis=2",
+				       "-device", "pcie-root-port,id=port2,chassis=3",
 				       with_share ? "-device" : NULL, FS_DEVICE,
 				       NULL },
 		sockets[1]);
@@ -465,6 +467,118 @@ static void shutdown_switches_the_machine_off(void **state)
 	print_message("  shutdown: %.0f ms\n", now_ms() - begin);
 }
 
+/* ---- the network ---- */
+
+static const uint8_t nic_macs[][6] = { { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 2 } };
+
+/* Both sit on one hub, as if at one switch. */
+static void plug_nic(unsigned int i)
+{
+	char commands[512];
+
+	snprintf(commands, sizeof(commands),
+		 "{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"hubport\",\"id\":\"net%u\",\"hubid\":0}}", i);
+	qmp_talk(commands, "return");
+	snprintf(commands, sizeof(commands),
+		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"virtio-net-pci\",\"netdev\":\"net%u\","
+		 "\"mac\":\"02:00:00:00:00:%02x\",\"romfile\":\"\",\"bus\":\"port%u\",\"id\":\"nic%u\"}}",
+		 i, i + 1, i + 1, i);
+	qmp_talk(commands, "return");
+}
+
+/* The first @n cards, called "eth5", "eth6", with 10.0.5.1/24, 10.0.6.1/24; the first has a default route. */
+static int update_network(size_t n, ttrpc_done_fn done, void *userdata)
+{
+	Onggi__Agent__V1__UpdateNetworkRequest request = ONGGI__AGENT__V1__UPDATE_NETWORK_REQUEST__INIT;
+	Onggi__Agent__V1__NetworkInterface nics[2], *nic_list[2];
+	Onggi__Agent__V1__IpAddress addresses[2], *address_list[2];
+	Onggi__Agent__V1__NetworkRoute route = ONGGI__AGENT__V1__NETWORK_ROUTE__INIT, *routes = &route;
+	static const char *const names[] = { "eth5", "eth6" };
+	uint8_t bytes[2][4], gateway[4] = { 10, 0, 5, 254 };
+
+	for (size_t i = 0; i < n; i++) {
+		onggi__agent__v1__network_interface__init(&nics[i]);
+		onggi__agent__v1__ip_address__init(&addresses[i]);
+		memcpy(bytes[i], (const uint8_t[]){ 10, 0, (uint8_t)(5 + i), 1 }, 4);
+		addresses[i].address = (ProtobufCBinaryData){ .len = 4, .data = bytes[i] };
+		addresses[i].prefix = 24;
+		address_list[i] = &addresses[i];
+		nics[i].name = (char *)names[i];
+		nics[i].mac = (ProtobufCBinaryData){ .len = 6, .data = (uint8_t *)nic_macs[i] };
+		nics[i].mtu = 1400;
+		nics[i].addresses = &address_list[i];
+		nics[i].n_addresses = 1;
+		nic_list[i] = &nics[i];
+	}
+	request.interfaces = nic_list;
+	request.n_interfaces = n;
+	route.gateway = (ProtobufCBinaryData){ .len = 4, .data = gateway };
+	route.interface = (char *)"eth5";
+	route.family = AF_INET;
+	request.routes = &routes;
+	request.n_routes = n > 0;
+	return done ? ttrpc_client_call(peer.client, AGENT_SERVICE, "UpdateNetwork", &request.base, EMPTY, AGENT_CALL_MS,
+					done, userdata) :
+		      call("UpdateNetwork", &request.base, EMPTY, NULL);
+}
+
+static void on_updated(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+	*(int *)userdata = (int)code;
+}
+
+static void network_script(const char *script, char *buf, size_t size)
+{
+	run_container("c", SH(script));
+	read_all("c", "", 1, buf, size);
+	remove_container("c");
+}
+
+static void cards_are_plugged_named_and_given_back_at_once(void **state)
+{
+	char buf[16384];
+	double begin;
+	int code = -1;
+
+	qmp_talk("{\"execute\":\"qmp_capabilities\"}", "return");
+	/* Nobody has asked for anything: a card stays as it came. */
+	plug_nic(0);
+	/* One is there, the other comes later. */
+	assert_int_equal(update_network(2, on_updated, &code), 0);
+	assert_status(start("nobody", ""), TTRPC_NOT_FOUND);
+	assert_int_equal(code, -1);
+	begin = now_ms();
+	plug_nic(1);
+	while (code < 0)
+		assert_int_equal(loop_run_once(peer.loop), 0);
+	assert_int_equal(code, TTRPC_OK);
+	print_message("  from plugging to being in use: %.0f ms\n", now_ms() - begin);
+	network_script("ip addr; ip route", buf, sizeof(buf));
+	assert_non_null(strstr(buf, "inet 10.0.5.1/24 scope global eth5"));
+	assert_non_null(strstr(buf, "inet 10.0.6.1/24 scope global eth6"));
+	assert_non_null(strstr(buf, "mtu 1400"));
+	assert_null(strstr(buf, "fe80"));
+	assert_non_null(strstr(buf, "default via 10.0.5.254 dev eth5"));
+	begin = now_ms();
+	assert_call(update_network(2, NULL, NULL));
+	print_message("  the same again: %.1f ms\n", now_ms() - begin);
+	/* Without the slot's switch the guest would keep it for five seconds after being asked. */
+	begin = now_ms();
+	assert_call(update_network(1, NULL, NULL));
+	qmp_talk("", "\"DEVICE_DELETED\", \"data\": {\"device\": \"nic1\"");
+	print_message("  given back: %.0f ms\n", now_ms() - begin);
+	assert_true(now_ms() - begin < 3000);
+	network_script("ip addr; ip route", buf, sizeof(buf));
+	assert_non_null(strstr(buf, "eth5"));
+	assert_null(strstr(buf, "eth6"));
+	assert_call(update_network(0, NULL, NULL));
+	qmp_talk("", "\"DEVICE_DELETED\", \"data\": {\"device\": \"nic0\"");
+	network_script("ip addr", buf, sizeof(buf));
+	assert_null(strstr(buf, "eth5"));
+	assert_non_null(strstr(buf, "127.0.0.1/8"));
+	assert_non_null(strstr(buf, "::1/128"));
+}
+
 static void on_configured(enum ttrpc_code code, const char *message, const void *response, void *userdata)
 {
 	*(int *)userdata = (int)code;
@@ -543,6 +657,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(whole_profiles_hold_and_are_made_quickly),
 		cmocka_unit_test(exec_is_quick),
 		cmocka_unit_test(output_is_fast),
+		cmocka_unit_test(cards_are_plugged_named_and_given_back_at_once),
 		cmocka_unit_test(agent_is_small),
 		cmocka_unit_test(host_may_come_back),
 		cmocka_unit_test(shutdown_switches_the_machine_off),
