@@ -215,7 +215,7 @@ static void plug(const char *name, unsigned int mac)
 	char command[256];
 
 	snprintf(command, sizeof(command), "ip link add %s address 02:00:00:00:00:%02x type veth peer name peer%u && "
-		 "ip link set peer%u up", name, mac, mac, mac);
+		 "ip link set peer%u addrgenmode none up", name, mac, mac, mac);
 	sh(command);
 }
 
