@@ -69,11 +69,12 @@ static void expect_not(const char *command, const char *part)
 		fail_msg("'%s' has '%s':\n%s", command, part, text);
 }
 
-/* All that a request could change. */
+/* All that a request could change; whether the cable carries is found out by the kernel later. */
 static char *picture(void)
 {
-	return strdup(output_of("ip -d addr; ip -4 route show table all; ip -6 route show table all; "
-				"ip neigh show nud permanent; cat /proc/sys/net/ipv6/conf/*/accept_ra"));
+	return strdup(output_of("(ip -o addr; ip -o link | grep -o '^.* mtu [0-9]*' | sed 's/<.*>//'; "
+				"ip -4 route show table all; ip -6 route show table all; ip neigh show nud permanent; "
+				"cat /proc/sys/net/ipv6/conf/*/accept_ra) | sed 's/ linkdown//'"));
 }
 
 /* ---- requests ---- */
