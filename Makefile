@@ -163,8 +163,8 @@ test: deps-engines ## build and run every test; the last line counts them
 	@tests/run-all $(BUILD)
 
 test-engines: deps-engines ## podman, docker, buildah and docker-compose with onggi as their runtime, part of make test
-	@$(SUBMAKE) all guest guest-kernel
-	@$(SUBMAKE) images engine-images
+	@$(SUBMAKE) all guest guest-kernel $(BUILD)/tests/probe
+	@$(SUBMAKE) engine-images
 	@tests/run-all $(BUILD) engines
 
 .PHONY: test-engines engine-images

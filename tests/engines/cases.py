@@ -12,11 +12,14 @@ a second under emulation, so that one case looks at several lines, each with a n
             check_in("A=1\n", out, "environment")
 """
 import contextlib
+import fcntl
 import os
+import pty
 import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -25,11 +28,14 @@ import world
 sys.path.insert(0, os.path.join(world.TOP, "tests", "vm"))
 import harness  # noqa: E402
 from harness import Failure, Result  # noqa: E402
+from terminal import Terminal  # noqa: E402
+
+PROBE = os.path.join(world.BUILD, "tests", "probe")
 
 # A hang is a failure: no single command of a test may take longer, in seconds.
 COMMAND_LIMIT = 120
-# Our own folders on the host: what is there before a case must be there after it.
-OUR_FOLDERS = ("/run/onggi", "/run/onggi-runtime", "/run/user", "/dev/shm")
+# Folders of the runtimes: nothing may be left of a case there.
+OUR_FOLDERS = ("/run/onggi", "/run/crun", "/run/runc", "/run/user", "/dev/shm")
 # Kept on purpose: the saved machines that containers start from.
 TEMPLATES = "/run/onggi/templates"
 
@@ -73,6 +79,7 @@ class Test:
         self.engine, self.runtime, self.prefix, self.report = engine, runtime, prefix, report
         self.dir = tempfile.mkdtemp(prefix="case-")
         self.started = []
+        self.terminals = []
 
     @property
     def ours(self):
@@ -120,6 +127,19 @@ class Test:
         self.started.append(process)
         return process
 
+    def terminal(self, *args, columns=90, rows=33):
+        """A command at a terminal of its own; .process is the command."""
+        master, slave = pty.openpty()
+        terminal = Terminal(master)
+        terminal.resize(columns, rows)
+        terminal.process = subprocess.Popen(
+            self.engine.argv(self.runtime, args), cwd=self.dir, stdin=slave, stdout=slave, stderr=slave,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        self.started.append(terminal.process)
+        self.terminals.append(terminal)
+        return terminal
+
     def mark_host(self):
         """A process on the host whose command line must not be seen inside of a container: self.marker is in it."""
         self.marker = f"host-marker-{os.getpid()}"
@@ -133,6 +153,8 @@ class Test:
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
                     stream.close()
+        for terminal in self.terminals:
+            terminal.close()
         self.engine.clean(self.runtime)
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -161,7 +183,7 @@ def cgroups():
 
 
 def snapshot():
-    """As harness.snapshot, and every cgroup: the world is ours. Folders: only those that onggi makes."""
+    """As harness.snapshot, and every cgroup: the world is ours. Folders: only those of the runtimes."""
     now = harness.snapshot()
     now["cgroups"] = cgroups()
     now["sockets"] = [name for name in now["sockets"] if "onggi" in name]

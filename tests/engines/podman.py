@@ -10,7 +10,7 @@ from harness import Failure
 
 IMAGE = "localhost/busybox"
 # What engines keep for the next container; each is made once, not once for each container.
-KEPT = {"cgroups": ("/libpod_parent",), "mounts": ("/netns",), "network links": (), "processes": ()}
+KEPT = {"cgroups": ("/libpod_parent",), "mounts": ("/netns", "/storage/overlay /var/lib/containers"), "network links": (), "processes": ()}
 
 
 def configure():

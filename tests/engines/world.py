@@ -76,7 +76,7 @@ def make_cgroups(name):
     folders = []
     for mount, place in own_cgroups().items():
         for old in os.listdir(place):
-            if old.startswith("onggi-engines-") and not os.path.exists("/proc/" + old.rsplit("-", 1)[1]):
+            if old.startswith("engine-tests-") and not os.path.exists("/proc/" + old.rsplit("-", 1)[1]):
                 remove_cgroups([os.path.join(place, old)])
         folder = os.path.join(place, name)
         os.mkdir(folder)
@@ -93,7 +93,7 @@ def enter():
     if os.environ.get(MARK) == "1":
         setup()
         return
-    folders = make_cgroups(f"onggi-engines-{os.getpid()}")
+    folders = make_cgroups(f"engine-tests-{os.getpid()}")
     child = os.fork()
     if child == 0:
         for folder in folders:
