@@ -227,7 +227,7 @@ check-asan: deps-test ## unit tests, corpora and VM tests with the host's progra
 LIBDIR := $(DESTDIR)$(PREFIX)/lib/onggi
 install: ## install under DESTDIR and PREFIX (/usr/local)
 	@$(SUBMAKE) all guest
-	install -D -m 0755 $(BUILD)/onggi-runtime $(DESTDIR)$(PREFIX)/bin/onggi-runtime
+	install -D -m 0755 -s $(BUILD)/onggi-runtime $(DESTDIR)$(PREFIX)/bin/onggi-runtime
 	install -D -m 0444 $(GUEST)/initramfs.cpio $(LIBDIR)/initramfs.cpio
 	@if [ -f $(GUEST)/vmlinux ]; then echo "install vmlinux"; install -D -m 0444 $(GUEST)/vmlinux $(LIBDIR)/vmlinux; \
 	else echo "note: our own guest kernel is not built; run 'make guest-kernel' and install again, or name another by \"kernel\" in the configuration"; fi

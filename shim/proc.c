@@ -204,6 +204,18 @@ void proc_end_now(struct proc *p, uint32_t exit_status)
 	proc_unref(p);
 }
 
+void proc_lost(struct proc *p, const char *reason)
+{
+	char name[PROC_NAME_MAX], text[PROC_NAME_MAX + AGENT_TEXT_MAX];
+
+	if (p->state != PROC_STOPPED && !p->ended && !p->tells_loss) {
+		snprintf(text, sizeof(text), "onggi: %s has ended, the virtual machine was lost: %s",
+			 proc_name(p, name, sizeof(name)), reason);
+		relay_note(p->io, text);
+	}
+	proc_end_now(p, PROC_STATUS_KILLED);
+}
+
 static void wait_answered(enum ttrpc_code code, const char *message, const void *response,
 			  void *userdata)
 {
@@ -254,6 +266,8 @@ static void read_answered(enum ttrpc_code code, const char *message, const void 
 	if (code == TTRPC_OK)
 		r = relay_output(p->io, call->stream, answer->data.data, answer->data.len,
 				 answer->eof);
+	else if (agent_code_is_loss(code))
+		r = 0; /* proc_lost follows, which has something to add */
 	else
 		r = relay_output(p->io, call->stream, NULL, 0, true);
 	if (r == -EPROTO)

@@ -60,6 +60,7 @@ struct proc {
 	struct timespec exited_at;
 	pid_t host_pid;	  /* of the process that stands for it on the host; 0: none has attached */
 	const void *conn; /* over which that one attached; compared only */
+	bool tells_loss;  /* that one tells its user by itself why the VM was lost */
 	bool terminal;
 	char *paths[RELAY_STREAMS];
 	struct relay *io;
@@ -104,6 +105,8 @@ int proc_wait(struct proc *p, const struct proc_waiter *w);
  * stopped one.
  */
 void proc_end_now(struct proc *p, uint32_t exit_status);
+/* The same because its VM is lost; who reads its stderr (or terminal) is told @reason in a line. */
+void proc_lost(struct proc *p, const char *reason);
 
 /* Who stood for it on the host has ended before it: kill it. */
 void proc_proxy_gone(struct proc *p);

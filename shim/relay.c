@@ -17,12 +17,15 @@
 #include "shim/relay.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #define OUTPUTS 2
+
+_Static_assert(RELAY_NOTE_BYTES <= PIPE_BUF, "a note is written whole or not at all");
 
 struct output {
 	struct relay *io;
@@ -519,6 +522,20 @@ void relay_process_ended(struct relay *io)
 		output_pump(out);
 	}
 	check_drained(io);
+}
+
+void relay_note(struct relay *io, const char *line)
+{
+	const struct output *out = &io->outputs[io->terminal ? 0 : 1];
+	char text[RELAY_NOTE_BYTES];
+	int n;
+
+	if (out->fd < 0 || out->len > 0)
+		return;
+	n = snprintf(text, sizeof(text), "%s%s", line, io->terminal ? "\r\n" : "\n");
+	/* Up to PIPE_BUF bytes are taken whole or not at all; a reader that has gone misses nothing. */
+	if (n > 0 && (size_t)n < sizeof(text) && write(out->fd, text, (size_t)n) < 0)
+		return;
 }
 
 void relay_abandon(struct relay *io)

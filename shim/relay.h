@@ -115,6 +115,13 @@ void relay_close_input(struct relay *io);
  */
 void relay_process_ended(struct relay *io);
 
+/*
+ * Put a line of ours, less than RELAY_NOTE_BYTES, into stderr, or where a terminal's output goes. Dropped when that
+ * would mean to wait for the reader.
+ */
+#define RELAY_NOTE_BYTES 4096
+void relay_note(struct relay *io, const char *line);
+
 /* Nobody wants the rest: close all; ops.drained runs at once unless it has. */
 void relay_abandon(struct relay *io);
 

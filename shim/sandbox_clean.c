@@ -38,6 +38,7 @@ static int clean_container(int rootfd, const char *id, const char *sandbox_id, s
 	if (record->status != CONTAINER_STOPPED) {
 		record->status = CONTAINER_STOPPED;
 		record->exit_status = STATUS_KILLED;
+		record->lost_reason = strdup("the sandbox monitor has ended");
 		r = container_record_save(rootfd, record, err);
 		kill_if_other(&record->proxy);
 	}

@@ -67,6 +67,7 @@ static void attach(struct ttrpc_call *call, const void *message, void *userdata)
 	}
 	p->host_pid = pid;
 	p->conn = conn;
+	p->tells_loss = request->tells_loss;
 	relay_set_owned(p->io);
 	if (proc_is_init(p)) {
 		process_id_of(pid, &c->record->proxy);

@@ -60,6 +60,7 @@ struct container_record {
 	struct process_id proxy;
 	char *created;          /* RFC3339 with nanoseconds, UTC */
 	uint32_t exit_status;
+	char *lost_reason;      /* why its VM or monitor was lost, one line; NULL: they were not */
 	char **annotations;     /* key, value, key, value, …, NULL */
 };
 

@@ -32,6 +32,8 @@ static struct json *make(const struct container_record *r, enum container_status
 		code |= json_set(j, "rootfs", json_new_string(r->rootfs ? r->rootfs : ""));
 		code |= json_set(j, "created", json_new_string(r->created ? r->created : ""));
 	}
+	if (shown && r->lost_reason)
+		code |= json_set(j, "lostReason", json_new_string(r->lost_reason));
 	if (r->annotations && r->annotations[0])
 		code |= json_set(j, "annotations", annotations_json(r->annotations));
 	return code == 0 ? TAKE_PTR(j) : NULL;

@@ -12,6 +12,7 @@
 
 /*
  * @status  the corrected one; the pid is 0 for a stopped container
+ * Has a member "lostReason" beside runc's when the container's VM or monitor was lost.
  * @owner   name of the state's owner, "" in the answer of "state"
  * Returns a new object, or NULL: no memory.
  */

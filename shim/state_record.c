@@ -98,23 +98,10 @@ static int get_process(const struct json *json, const char *key, struct process_
 	return 0;
 }
 
-int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret, struct err *err)
+static int parse_sandbox(const struct json *json, struct sandbox_record *record, struct err *err)
 {
-	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
-	_cleanup_json_ struct json *json = NULL;
 	int r;
 
-	r = load(rootfd, "sandboxes", id, &json, err);
-	if (r == -ENOENT)
-		return err_set(err, r, "sandbox '%s' does not exist", id);
-	if (r < 0)
-		return r;
-	record = calloc(1, sizeof(*record));
-	if (!record)
-		return -ENOMEM;
-	record->id = strdup(id);
-	if (!record->id)
-		return -ENOMEM;
 	if ((r = get_process(json, "monitor", &record->monitor, err)) < 0 ||
 	    (r = get_process(json, "vmm", &record->vmm, err)) < 0 ||
 	    (r = get_process(json, "file_server", &record->file_server, err)) < 0 ||
@@ -122,13 +109,9 @@ int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret,
 		    0 ||
 	    (r = json_member_uint(json, "", "netns_ino", UINT64_MAX, &record->netns_ino, err)) <
 		    0 ||
-	    (r = get_string(json, "netns_path", &record->netns_path, err)) < 0 ||
-	    (r = get_string(json, "cri_sandbox_id", &record->cri_sandbox_id, err)) < 0) {
-		err_prefix(err, "record of sandbox '%s'", id);
+	    (r = get_string(json, "netns_path", &record->netns_path, err)) < 0)
 		return r;
-	}
-	*ret = TAKE_PTR(record);
-	return 0;
+	return get_string(json, "cri_sandbox_id", &record->cri_sandbox_id, err);
 }
 
 static int get_status(const struct json *json, enum container_status *ret, struct err *err)
@@ -159,6 +142,7 @@ static int parse_container(const struct json *json, struct container_record *rec
 	    (r = get_status(json, &record->status, err)) < 0 ||
 	    (r = get_process(json, "proxy", &record->proxy, err)) < 0 ||
 	    (r = json_member_uint(json, "", "exit_status", UINT32_MAX, &exit_status, err)) < 0 ||
+	    (r = get_string(json, "lost_reason", &record->lost_reason, err)) < 0 ||
 	    (r = json_member_strv(json, "", "annotations", RECORD_ANNOTATIONS_MAX,
 				  &record->annotations, err)) < 0)
 		return r;
@@ -166,24 +150,53 @@ static int parse_container(const struct json *json, struct container_record *rec
 	return 0;
 }
 
-int container_record_load(int rootfd, const char *id, struct container_record **ret,
-			  struct err *err)
+/* What the loaders of both kinds do alike: @kind is the folder's name, @noun one of what is in it. */
+static int load_kind(int rootfd, const char *kind, const char *noun, const char *id, struct json **ret,
+		     char **ret_id, struct err *err)
 {
-	_cleanup_(container_record_free_p) struct container_record *record = NULL;
+	int r = load(rootfd, kind, id, ret, err);
+
+	if (r == -ENOENT)
+		return err_set(err, r, "%s '%s' does not exist", noun, id);
+	if (r < 0)
+		return r;
+	*ret_id = strdup(id);
+	return *ret_id ? 0 : -ENOMEM;
+}
+
+int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret, struct err *err)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = calloc(1, sizeof(*record));
 	_cleanup_json_ struct json *json = NULL;
 	int r;
 
-	r = load(rootfd, "containers", id, &json, err);
-	if (r == -ENOENT)
-		return err_set(err, r, "container '%s' does not exist", id);
-	if (r < 0)
-		return r;
-	record = calloc(1, sizeof(*record));
 	if (!record)
 		return -ENOMEM;
-	record->id = strdup(id);
-	if (!record->id)
+	r = load_kind(rootfd, "sandboxes", "sandbox", id, &json, &record->id, err);
+	if (r < 0)
+		return r;
+	r = parse_sandbox(json, record, err);
+	if (r < 0) {
+		err_prefix(err, "record of sandbox '%s'", id);
+		return r;
+	}
+	*ret = TAKE_PTR(record);
+	return 0;
+}
+
+int container_record_load(int rootfd, const char *id, struct container_record **ret,
+			  struct err *err)
+{
+	_cleanup_(container_record_free_p) struct container_record *record =
+		calloc(1, sizeof(*record));
+	_cleanup_json_ struct json *json = NULL;
+	int r;
+
+	if (!record)
 		return -ENOMEM;
+	r = load_kind(rootfd, "containers", "container", id, &json, &record->id, err);
+	if (r < 0)
+		return r;
 	r = parse_container(json, record, err);
 	if (r < 0) {
 		err_prefix(err, "record of container '%s'", id);
@@ -290,6 +303,7 @@ int container_record_save(int rootfd, const struct container_record *record, str
 	    (r = set_string(json, "status", container_status_name(record->status))) < 0 ||
 	    (r = set_process(json, "proxy", &record->proxy)) < 0 ||
 	    (r = json_set(json, "exit_status", json_new_uint(record->exit_status))) < 0 ||
+	    (r = set_string(json, "lost_reason", record->lost_reason)) < 0 ||
 	    (r = set_strings(json, "annotations", record->annotations)) < 0)
 		return r;
 	return save(rootfd, "containers", record->id, json, err);
@@ -315,6 +329,7 @@ void container_record_free(struct container_record *record)
 	free(record->rootfs);
 	free(record->oci_version);
 	free(record->created);
+	free(record->lost_reason);
 	json_free_strv(record->annotations);
 	free(record);
 }

@@ -257,12 +257,15 @@ void task_guest_lost(struct task *c, const char *reason)
 		fail(c, TTRPC_UNAVAILABLE, reason);
 		return;
 	}
+	/* Told and kept: the monitor's log goes with the sandbox. */
+	if (c->init && c->init->state != PROC_STOPPED && !c->record->lost_reason)
+		c->record->lost_reason = strdup(reason);
 	for (struct proc *p = c->execs, *next; p; p = next) {
 		next = p->next;
-		proc_end_now(p, PROC_STATUS_KILLED);
+		proc_lost(p, reason);
 	}
 	if (c->init)
-		proc_end_now(c->init, PROC_STATUS_KILLED);
+		proc_lost(c->init, reason);
 }
 
 /* ---- preparing ---- */

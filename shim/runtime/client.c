@@ -89,14 +89,25 @@ static void on_answer(enum ttrpc_code code, const char *message, const void *res
 		err_set(&answer->err, ttrpc_code_to_errno(code), "%s", message);
 }
 
+static Onggi__Sandbox__V1__AttachRequest attach_request(struct client_process p)
+{
+	Onggi__Sandbox__V1__AttachRequest req = ONGGI__SANDBOX__V1__ATTACH_REQUEST__INIT;
+
+	req.id = text(p.id);
+	req.exec_id = text(p.exec_id);
+	req.tells_loss = p.tells_loss;
+	return req;
+}
+
 /*
  * Start both calls: requests of one connection are taken in their order, so the second one finds
  * what the first one began.
  */
-static int create_and_attach(struct client *c, const Containerd__Task__V2__CreateTaskRequest *req,
+static int create_and_attach(struct client *c, struct client_process p,
+			     const Containerd__Task__V2__CreateTaskRequest *req,
 			     uint64_t timeout_ms, struct answer *created, struct answer *attached)
 {
-	Onggi__Sandbox__V1__AttachRequest attach = ONGGI__SANDBOX__V1__ATTACH_REQUEST__INIT;
+	Onggi__Sandbox__V1__AttachRequest attach = attach_request(p);
 	int r;
 
 	r = ttrpc_client_call(c->ttrpc, TASK, "Create", &req->base,
@@ -104,13 +115,12 @@ static int create_and_attach(struct client *c, const Containerd__Task__V2__Creat
 			      on_answer, created);
 	if (r < 0)
 		return r;
-	attach.id = req->id;
 	return ttrpc_client_call(c->ttrpc, SANDBOX, "Attach", &attach.base,
 				 &onggi__sandbox__v1__empty__descriptor, timeout_ms, on_answer,
 				 attached);
 }
 
-int client_create(struct client *c, const char *id, const char *bundle,
+int client_create(struct client *c, struct client_process p, const char *bundle,
 		  const struct client_stdio *stdio, uint64_t timeout_ms, const int *stop,
 		  struct err *err)
 {
@@ -119,20 +129,20 @@ int client_create(struct client *c, const char *id, const char *bundle,
 		CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
 	int r;
 
-	req.id = text(id);
+	req.id = text(p.id);
 	req.bundle = text(bundle);
 	req.terminal = stdio->terminal;
 	req.stdin = text(stdio->in);
 	req.stdout = text(stdio->out);
 	req.stderr = text(stdio->err);
-	r = create_and_attach(c, &req, timeout_ms, &created, &attached);
+	r = create_and_attach(c, p, &req, timeout_ms, &created, &attached);
 	while (r == 0 && !*stop && !(created.done && attached.done))
 		r = loop_run_once(c->loop);
 	if (!created.done || !attached.done) {
 		/* Ends the calls in flight, which tells the monitor too. */
 		ttrpc_client_destroy(TAKE_PTR(c->ttrpc));
 		return *stop ? err_set(err, -EINTR, "interrupted by signal %d", *stop)
-			     : err_set_errno(err, r, "create '%s'", id);
+			     : err_set_errno(err, r, "create '%s'", p.id);
 	}
 	if (created.err.code < 0)
 		return err_set(err, created.err.code, "%s", created.err.text);
@@ -161,10 +171,8 @@ int client_exec(struct client *c, struct client_process p, const char *process,
 
 int client_attach(struct client *c, struct client_process p, struct err *err)
 {
-	Onggi__Sandbox__V1__AttachRequest req = ONGGI__SANDBOX__V1__ATTACH_REQUEST__INIT;
+	Onggi__Sandbox__V1__AttachRequest req = attach_request(p);
 
-	req.id = text(p.id);
-	req.exec_id = text(p.exec_id);
 	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Attach", &req.base,
 				      &onggi__sandbox__v1__empty__descriptor, CLIENT_TIMEOUT_MS,
 				      NULL, err);

@@ -43,6 +43,7 @@ struct loop *client_loop(struct client *c);
 /* A process of the monitor: @exec_id is NULL for the container's first one. */
 struct client_process {
 	const char *id, *exec_id;
+	bool tells_loss; /* for client_create and client_attach: see AttachRequest */
 };
 
 /* FIFO paths, NULL for a stream that is not there. */
@@ -58,7 +59,7 @@ struct client_stdio {
  * @stop  looked at whenever something has happened; not 0: give up, -EINTR. The client can only be
  *        destroyed then.
  */
-int client_create(struct client *c, const char *id, const char *bundle,
+int client_create(struct client *c, struct client_process p, const char *bundle,
 		  const struct client_stdio *stdio, uint64_t timeout_ms, const int *stop,
 		  struct err *err);
 /* @process: text of an OCI process object. */

@@ -90,7 +90,7 @@ static int check_options(const struct values *v, char **args, struct err *err)
 static int check_status(const struct container *c, bool ignore_paused, struct err *err)
 {
 	if (c->status == CONTAINER_STOPPED)
-		return err_set(err, -ESRCH, "cannot exec in a stopped container");
+		return container_refuse_stopped(c, "cannot exec in a stopped container", err);
 	if (c->status == CONTAINER_PAUSED && !ignore_paused)
 		return err_set(
 			err, -EBUSY,

@@ -34,7 +34,7 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	r = container_connect(c, &client, err);
 	if (r < 0)
 		return r;
-	return client_kill(client, (struct client_process){ args[0], NULL }, signo, v->all, err);
+	return client_kill(client, (struct client_process){ .id = args[0] }, signo, v->all, err);
 }
 
 const struct command cmd_kill = {

@@ -12,13 +12,13 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	if (r < 0)
 		return r;
 	if (c->status == CONTAINER_STOPPED)
-		return err_set(err, -ESRCH, "cannot start a container that has stopped");
+		return container_refuse_stopped(c, "cannot start a container that has stopped", err);
 	if (c->status != CONTAINER_CREATED)
 		return err_set(err, -EEXIST, "cannot start an already running container");
 	r = container_connect(c, &client, err);
 	if (r < 0)
 		return r;
-	r = client_start(client, (struct client_process){ args[0], NULL }, err);
+	r = client_start(client, (struct client_process){ .id = args[0] }, err);
 	if (r == 0)
 		container_poststart_hooks(rt, args[0], -EBADF);
 	return r;

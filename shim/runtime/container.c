@@ -130,6 +130,14 @@ int container_connect(const struct container *c, struct client **ret, struct err
 	return r;
 }
 
+int container_refuse_stopped(const struct container *c, const char *what, struct err *err)
+{
+	const char *reason = c->record->lost_reason;
+
+	return reason ? err_set(err, -ESRCH, "%s: its virtual machine was lost: %s", what, reason) :
+			err_set(err, -ESRCH, "%s", what);
+}
+
 /* ---- removing ---- */
 
 /* Wait for the end of a process by pidfd. Returns whether it is gone. */
@@ -186,7 +194,7 @@ static void kill_and_wait(struct client *client, struct client_process process)
 /* The monitor's part: kill, wait, delete. */
 static int remove_live(struct container *c, struct err *err)
 {
-	struct client_process process = { c->record->id, NULL };
+	struct client_process process = { .id = c->record->id };
 	_cleanup_(client_destroy_p) struct client *client = NULL;
 	int r;
 
@@ -312,7 +320,7 @@ int container_create_hooks(const struct runtime *rt, const char *id, const struc
 	if (r == 0)
 		r = container_refresh(c, err);
 	if (r == 0 && c->status == CONTAINER_STOPPED)
-		return err_set(err, -EPIPE, "container '%s' has ended while its hooks ran", id);
+		return container_refuse_stopped(c, "the container has ended while its hooks ran", err);
 	return r;
 }
 

@@ -38,6 +38,12 @@ DEFINE_CLEANUP(struct container *, container_close);
 /* Connect to its monitor; -ESRCH "container not running" when there is none. */
 int container_connect(const struct container *c, struct client **ret, struct err *err);
 
+/*
+ * "@what: why its VM was lost" (without a reason if there was none) for a container that has stopped.
+ * Returns -ESRCH.
+ */
+int container_refuse_stopped(const struct container *c, const char *what, struct err *err);
+
 /* Read the record and who lives again. */
 int container_refresh(struct container *c, struct err *err);
 

@@ -291,7 +291,7 @@ static int create_process(struct proxy *p, struct err *err)
 		if (r == 0)
 			r = client_attach(p->client, p->process, err);
 	} else {
-		r = client_create(p->client, c->id, c->bundle, &stdio, c->create_timeout_ms,
+		r = client_create(p->client, p->process, c->bundle, &stdio, c->create_timeout_ms,
 				  &p->interrupted, err);
 	}
 	trace_mark("process created");
@@ -317,7 +317,7 @@ static struct proxy *proxy_new(const struct proxy_config *config, int parent_fd)
 		return NULL;
 	p->config = config;
 	p->parent_fd = parent_fd;
-	p->process = (struct client_process){ config->id, config->exec_id };
+	p->process = (struct client_process){ config->id, config->exec_id, config->foreground };
 	p->signal_fd = p->input_holder = p->console = p->raw.fd = -EBADF;
 	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
 		p->fifo_fds[i] = -EBADF;

@@ -47,6 +47,18 @@ static void stopped_container_has_pid_0(void **state)
 	assert_string_equal(json_string(json_get(j, "status")), "stopped");
 }
 
+static void lost_reason_is_shown_to_callers_and_not_to_hooks(void **state)
+{
+	struct container_record lost = record;
+	_cleanup_json_ struct json *j = NULL, *hooks = NULL;
+
+	lost.lost_reason = (char *)"gone";
+	j = state_json(&lost, CONTAINER_STOPPED, "");
+	hooks = state_json_for_hooks(&lost, CONTAINER_STOPPED);
+	assert_string_equal(json_string(json_get(j, "lostReason")), "gone");
+	assert_null(json_get(hooks, "lostReason"));
+}
+
 static void annotations_are_left_out_when_there_are_none(void **state)
 {
 	struct container_record bare = record;
@@ -95,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		leak_checked(members_have_runcs_names_and_order),
 		leak_checked(stopped_container_has_pid_0),
+		leak_checked(lost_reason_is_shown_to_callers_and_not_to_hooks),
 		leak_checked(annotations_are_left_out_when_there_are_none),
 		leak_checked(pid_file_is_replaced_whole_and_holds_digits_only),
 		leak_checked(pid_file_in_a_missing_folder_is_an_error_with_its_path),

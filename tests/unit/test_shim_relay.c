@@ -456,6 +456,46 @@ static void abandon_ends_at_once(void **state)
 	close(fd);
 }
 
+static void note_comes_after_the_output_and_before_the_end(void **state)
+{
+	struct guest *g = *state;
+	char text[64];
+	struct relay_config config = { .paths = { NULL, g->path[1], g->path[2] }, .terminal = true };
+	int fd;
+
+	g->mute = true;
+	assert_int_equal(relay_create(g->loop, &config, &ops, g, &g->io, NULL), 0);
+	fd = open_reader(g);
+	relay_start(g->io);
+	g->asked = 0;
+	assert_int_equal(relay_output(g->io, RELAY_STDOUT, "out", 3, false), 0);
+	relay_note(g->io, "note");
+	relay_abandon(g->io);
+	assert_int_equal(read(fd, text, sizeof(text)), 9);
+	assert_memory_equal(text, "outnote\r\n", 9);
+	assert_int_equal(read(fd, text, sizeof(text)), 0);
+	close(fd);
+}
+
+static void note_does_not_wait_for_a_stuck_reader(void **state)
+{
+	static char fill[4096];
+	struct guest *g = *state;
+	int fd, extra;
+
+	g->mute = true;
+	open_io(g, false);
+	fd = open(g->path[2], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	extra = open(g->path[2], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	while (write(extra, fill, sizeof(fill)) > 0)
+		;
+	relay_note(g->io, "note");
+	relay_abandon(g->io);
+	assert_true(g->drained);
+	close(fd);
+	close(extra);
+}
+
 static void guest_that_answers_too_much_ends_the_stream(void **state)
 {
 	struct guest *g = *state;
@@ -617,6 +657,8 @@ int main(void)
 		CLAIM(guest_is_told_once_when_the_owner_of_an_output_has_left),
 		CLAIM(output_of_an_owner_who_left_is_fetched_and_dropped),
 		CLAIM(abandon_ends_at_once),
+		CLAIM(note_comes_after_the_output_and_before_the_end),
+		CLAIM(note_does_not_wait_for_a_stuck_reader),
 		CLAIM(guest_that_answers_too_much_ends_the_stream),
 		CLAIM(guest_that_answers_unasked_ends_the_stream),
 		CLAIM(input_arrives_whole_and_ends_after_close_io),

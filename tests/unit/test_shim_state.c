@@ -117,6 +117,7 @@ static void container_record_comes_back_as_it_was_saved(void **state)
 		.created = (char *)"2026-01-01T00:00:00.000000001Z",
 		.status = CONTAINER_PAUSED,
 		.exit_status = 143,
+		.lost_reason = (char *)"the \"VMM\"",
 		.annotations = annotations,
 		.proxy = { .pid = 12345, .start_time = UINT64_MAX - 1 },
 	};
@@ -132,6 +133,7 @@ static void container_record_comes_back_as_it_was_saved(void **state)
 	assert_string_equal(back->created, record.created);
 	assert_int_equal(back->status, CONTAINER_PAUSED);
 	assert_int_equal(back->exit_status, 143);
+	assert_string_equal(back->lost_reason, "the \"VMM\"");
 	assert_int_equal(back->proxy.pid, 12345);
 	assert_true(back->proxy.start_time == UINT64_MAX - 1);
 	assert_string_equal(back->annotations[0], "a/b");

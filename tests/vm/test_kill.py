@@ -173,6 +173,36 @@ def function_for(victim, phase):
     return lambda box: in_phase(box, victim, phase)
 
 
+@claim("why a VM was lost is told by the container's stderr, and afterwards by state, start and exec")
+def reason_is_told(box):
+    proxy = box.start(["sh", "-c", "echo before >&2; sleep 1000"])
+    wait_until(lambda: "before" in box.errors_of(), "stderr")
+    executing = box.popen("exec", "c1", "sh", "-c", "echo up; sleep 1000")
+    check_equal(executing.stdout.readline(), b"up\n", "output of the exec")
+    kill_quietly(find(box, "vmm"))
+    check_equal(box.exit_of(proxy), 137, "exit code")
+    lines = box.errors_of().splitlines()
+    check_equal((len(lines), lines[0]), (2, "before"), f"lines on stderr ({lines})")
+    check_in("the virtual machine was lost: the VMM has ended (signal 9)", lines[1], "stderr")
+    # In the foreground the command itself tells it, once.
+    check_equal(executing.stderr.read().decode().count("was lost"), 1, "lines on the exec's stderr")
+    check_equal(executing.wait(timeout=30), 137, "exit code of the exec")
+    check_in("the VMM has ended (signal 9)", box.state()["lostReason"], "state")
+    for words in (("start", "c1"), ("exec", "c1", "true")):
+        check_in("its virtual machine was lost: the VMM has ended (signal 9)", box.command(*words).errors, f"{words}")
+    box.ok("delete", "c1")
+
+
+@claim("that a monitor was killed is told by state and start")
+def monitor_is_told(box):
+    proxy = box.create(["sleep", "1000"])
+    kill_quietly(find(box, "monitor"))
+    check_equal(box.exit_of(proxy), 137, "exit code")
+    check_equal(box.state()["lostReason"], "the sandbox monitor has ended", "state")
+    check_in("the sandbox monitor has ended", box.command("start", "c1").errors, "start")
+    box.ok("delete", "c1")
+
+
 def register():
     for victim in VICTIMS:
         for phase in PHASES:
