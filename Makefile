@@ -222,6 +222,17 @@ check-asan: deps-test ## unit tests, corpora and VM tests with the host's progra
 	@tests/run-all $(BUILD)/asan unit fuzz
 	@tests/asan-vm $(BUILD)
 
+# ---- measuring -----------------------------------------------------------------------------------------
+
+BENCH_ROUNDS ?= 10
+.PHONY: bench
+bench: deps-test ## measure everything beside crun, runc and runsc, and write docs/performance.md
+	@.ci/install-packages packages-engines packages-bench
+	@$(SUBMAKE) all guest guest-kernel $(BUILD)/tests/probe
+	@$(SUBMAKE) images
+	@ONGGI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/run.py --rounds $(BENCH_ROUNDS) \
+		--page docs/performance.md --json $(BUILD)/performance.json
+
 # ---- installing --------------------------------------------------------------------------------------
 
 LIBDIR := $(DESTDIR)$(PREFIX)/lib/onggi
