@@ -9,6 +9,7 @@ from cases import engine, run
 from harness import Failure
 
 IMAGE = "localhost/busybox"
+NGINX = "localhost/nginx"
 # What engines keep for the next container; each is made once, not once for each container.
 KEPT = {"cgroups": ("/libpod_parent",), "mounts": ("/netns", "/storage/overlay /var/lib/containers"), "network links": (), "processes": ()}
 
@@ -88,3 +89,20 @@ class Podman:
     @staticmethod
     def keeps(kind, item):
         return any(word in str(item) for word in KEPT.get(kind, ()))
+
+
+@engine
+class Buildah(Podman):
+    name = "buildah"
+
+    @staticmethod
+    def argv(runtime, args):
+        """--runtime belongs to the commands that run something."""
+        if args[0] in ("run", "bud"):
+            return ["buildah", args[0], "--runtime", world.RUNTIMES[runtime], *args[1:]]
+        return ["buildah", *args]
+
+    @staticmethod
+    def clean(runtime):
+        run(["buildah", "rm", "--all"])
+        Podman.clean(runtime)
