@@ -554,8 +554,13 @@ static void on_remove_sent(int code, const char *message, const struct json *ans
 {
 	struct slot *s = userdata;
 
-	if (s->state != SLOT_REMOVING || code == 0)
-		return; /* gone already, or waiting for the guest */
+	/*
+	 * Gone already, or waiting for the guest. One that is not found has just been ejected by the
+	 * guest: QEMU forgets its name first, and tells of it (DEVICE_DELETED) when nothing refers to
+	 * it any more.
+	 */
+	if (s->state != SLOT_REMOVING || code == 0 || code == -ENODEV)
+		return;
 	s->state = SLOT_PRESENT;
 	loop_source_destroy(TAKE_PTR(s->timer));
 	report(s, code, message);

@@ -328,6 +328,15 @@ static bool on_event(struct qmp *q, const char *name, const struct json *data)
 	return !q->dead && q->state != QMP_LOST;
 }
 
+/* The only class that means something to us; the others are "GenericError" and history. */
+static int failure_code(const struct json *error)
+{
+	const char *class = "";
+
+	json_member_string(error, "error", "class", &class, NULL);
+	return strcmp(class, "DeviceNotFound") == 0 ? -ENODEV : -EREMOTEIO;
+}
+
 static bool on_answer(struct qmp *q, const struct json *root, bool failed)
 {
 	const struct json *id = json_get(root, "id"), *error = json_get(root, "error");
@@ -348,7 +357,7 @@ static bool on_answer(struct qmp *q, const struct json *root, bool failed)
 	loop_timer_disarm(q->timer);
 	if (failed)
 		json_member_string(error, "error", "desc", &words, NULL);
-	finish(c, failed ? -EREMOTEIO : 0, failed ? words : NULL,
+	finish(c, failed ? failure_code(error) : 0, failed ? words : NULL,
 	       failed ? NULL : json_get(root, "return"));
 	return !q->dead && q->state != QMP_LOST;
 }

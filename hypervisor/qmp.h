@@ -43,7 +43,8 @@ struct qmp;
 
 /*
  * End of a command. @code 0: @answer is the value of "return", borrowed for the call. Else @answer
- * is NULL and @message says why: -EREMOTEIO the command failed, QEMU's words; -ETIMEDOUT; -EPIPE,
+ * is NULL and @message says why: -EREMOTEIO the command failed, QEMU's words; -ENODEV the same
+ * for want of the device that it names; -ETIMEDOUT; -EPIPE,
  * -EPROTO connection lost; -ECANCELED the client is destroyed. Runs exactly once per accepted
  * command, never from within qmp_execute.
  */

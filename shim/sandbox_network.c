@@ -9,8 +9,8 @@
  *           while that still boots. A card whose interface has been replaced by another of the same
  *           address is joined anew and stays plugged.
  *   told    the generation that the agent has confirmed. Only one request is under way.
- *   gone    cards that nothing stands behind any more are asked back once the agent, by confirming
- *           a generation without them, has let go of them.
+ *   gone    cards that a request did not name are asked back once it is answered: the agent has let
+ *           go of them by then. Until they are out no other of the same address can be plugged.
  *
  * A failure belongs to its generation: whoever settles hears of it, and the next one tries again.
  *
@@ -42,7 +42,13 @@
 	(RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |       \
 	 RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE)
 
-enum card_state { CARD_ADDING, CARD_PRESENT, CARD_REMOVING, CARD_STUCK };
+enum card_state {
+	CARD_ADDING,
+	CARD_PRESENT,
+	CARD_LEAVING,  /* the agent is being told that it is not wanted any more */
+	CARD_REMOVING, /* the VM is asked for it */
+	CARD_STUCK,    /* the guest does not let go of it */
+};
 
 struct card {
 	struct sandbox_network *network;
@@ -221,7 +227,7 @@ static int card_create(struct sandbox_network *n, const struct net_endpoint *e, 
 static struct card *find_card(struct sandbox_network *n, const uint8_t mac[static NET_MAC_BYTES])
 {
 	for (struct card *card = n->cards; card; card = card->next) {
-		if (card->state <= CARD_PRESENT && !memcmp(card->mac, mac, NET_MAC_BYTES))
+		if (!memcmp(card->mac, mac, NET_MAC_BYTES))
 			return card;
 	}
 	return NULL;
@@ -236,62 +242,82 @@ static bool card_wanted(const struct sandbox_network *n, const struct card *card
 	return false;
 }
 
+/* Returns 1 when a former card of the same address is in the way for the moment. */
+static int follow_with_card(struct sandbox_network *n, const struct net_endpoint *e,
+			    struct err *err)
+{
+	struct card *card = find_card(n, e->mac);
+
+	if (!card)
+		return card_create(n, e, err);
+	if (card->state <= CARD_PRESENT)
+		return join(card, e, err);
+	if (card->state == CARD_STUCK)
+		return err_set(err, -EBUSY, "the guest keeps a former card of the same address");
+	return 1;
+}
+
 /* A card for each interface; those that are left over carry nothing from now on. */
 static void follow_with_cards(struct sandbox_network *n)
 {
 	struct err err = ERR_INIT;
+	bool later = false;
 	int r;
 
-	n->carded = n->generation;
 	for (struct card *card = n->cards; card; card = card->next) {
 		if (!card_wanted(n, card))
 			separate(card);
 	}
 	for (size_t i = 0; i < n->state->n_endpoints; i++) {
 		const struct net_endpoint *e = &n->state->endpoints[i];
-		struct card *card = find_card(n, e->mac);
 
-		r = card ? join(card, e, &err) : card_create(n, e, &err);
+		r = follow_with_card(n, e, &err);
+		later |= r > 0;
 		if (r < 0) {
 			fail(n, "interface '%s': %s", e->name,
 			     err.text[0] ? err.text : strerror(-r));
-			return;
+			later = false;
+			break;
 		}
 	}
+	if (!later)
+		n->carded = n->generation;
 }
 
 static void unplugged(int code, const char *message, void *userdata)
 {
 	struct card *card = userdata;
+	struct sandbox_network *n = card->network;
 
 	if (code == -ECANCELED || code == -EPIPE)
 		return;
-	if (code < 0) {
+	if (code == 0 || code == -ENOENT) {
+		/* It is out; perhaps the guest has ejected it by itself. */
+		card_free(card);
+	} else {
 		/* Its tap must stay as long as the VMM holds it: it would spin on a dead one. */
-		sandbox_log(card->network->sandbox, LOG_LEVEL_WARNING,
+		sandbox_log(n->sandbox, LOG_LEVEL_WARNING,
 			    "network: card of interface '%s' stays plugged: %s", card->name,
 			    message);
 		card->state = CARD_STUCK;
-		return;
 	}
-	card_free(card);
+	advance(n);
 }
 
-static void unplug_the_rest(struct sandbox_network *n)
+static void unplug_leaving(struct sandbox_network *n)
 {
-	struct err err = ERR_INIT;
-	int r;
+	for (;;) {
+		struct card *card = n->cards;
+		struct err err = ERR_INIT;
+		int r;
 
-	for (struct card *card = n->cards, *next; card; card = next) {
-		next = card->next;
-		if (card->state != CARD_PRESENT || card_wanted(n, card))
-			continue;
+		while (card && card->state != CARD_LEAVING)
+			card = card->next;
+		if (!card)
+			return;
 		card->state = CARD_REMOVING;
 		r = vm_remove_device(n->sandbox->vm, card->id, unplugged, card, &err);
-		/* The guest may have ejected it by itself. */
-		if (r == -ENOENT)
-			card_free(card);
-		else if (r < 0)
+		if (r < 0)
 			unplugged(r, err.text, card);
 	}
 }
@@ -324,6 +350,10 @@ static void ask_agent(struct sandbox_network *n)
 	if (r < 0) {
 		fail(n, "%s", strerror(-r));
 		return;
+	}
+	for (struct card *card = n->cards; card; card = card->next) {
+		if (card->state == CARD_PRESENT && !card_wanted(n, card))
+			card->state = CARD_LEAVING;
 	}
 	n->asking = true;
 	n->asked = n->generation;
@@ -428,6 +458,9 @@ static void advance(struct sandbox_network *n)
 		follow_with_cards(n);
 	if (plugging(n) || n->asking)
 		return;
+	unplug_leaving(n);
+	if (n->carded != n->generation)
+		return; /* until a former card is out */
 	if (!n->failure && n->told != n->generation) {
 		if (n->sandbox->phase != SANDBOX_READY)
 			return;
@@ -439,7 +472,6 @@ static void advance(struct sandbox_network *n)
 		answer_waiters(n, TTRPC_FAILED_PRECONDITION, n->failure);
 		return;
 	}
-	unplug_the_rest(n);
 	answer_waiters(n, TTRPC_OK, "");
 }
 
