@@ -17,6 +17,7 @@
 
 #define CONFIG_ENVIRONMENT "ONGGI_CONFIG"
 #define MEMORY_MIB_DEFAULT 256u
+#define HOST_OVERHEAD_MIB_DEFAULT 512u
 #define BOOT_TIMEOUT_S_DEFAULT 30u
 #define TEMPLATE_CLONES_DEFAULT 1000u
 #define TEMPLATE_HOURS_DEFAULT 24u
@@ -47,6 +48,7 @@ static const struct key keys[] = {
 	{ "initrd", KEY_PATH, MEMBER(initrd) },
 	{ "file_server", KEY_PATH, MEMBER(file_server) },
 	{ "memory_mib", KEY_NUMBER, MEMBER(memory_mib), 64, 1u << 20, 1 },
+	{ "host_overhead_mib", KEY_NUMBER, MEMBER(host_overhead_mib), 64, 1u << 16, 1 },
 	{ "vcpus", KEY_NUMBER, MEMBER(vcpus), 1, 64, 1 },
 	{ "boot_timeout_s", KEY_NUMBER, MEMBER(boot_timeout_ms), 1, 600, MS_PER_S },
 	{ "template", KEY_WORD, MEMBER(template), .words = template_words },
@@ -275,6 +277,7 @@ int config_load(const char *explicit_path, struct config **ret, struct err *err)
 	if (!config)
 		return err_set_errno(err, -ENOMEM, "configuration");
 	config->memory_mib = MEMORY_MIB_DEFAULT;
+	config->host_overhead_mib = HOST_OVERHEAD_MIB_DEFAULT;
 	config->vcpus = 1;
 	config->template_clones = TEMPLATE_CLONES_DEFAULT;
 	config->template_hours = TEMPLATE_HOURS_DEFAULT;

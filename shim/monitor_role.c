@@ -41,6 +41,8 @@ static const struct arg {
 	ARG("--template-dir", ARG_STRING, config.template_dir),
 	ARG("--template-clones", ARG_UINT, config.template_clones),
 	ARG("--template-hours", ARG_UINT, config.template_hours),
+	ARG("--guest-memory-mib", ARG_UINT, config.memory_mib),
+	ARG("--host-overhead-mib", ARG_UINT, config.host_overhead_mib),
 	ARG("--boot-timeout-ms", ARG_UINT, config.boot_timeout_ms),
 	ARG("--vhost-net", ARG_BOOL, config.vhost_net),
 	ARG("--debug", ARG_BOOL, config.debug),

@@ -14,6 +14,7 @@
 
 #include "common/proto/agent.pb-c.h"
 #include "common/trace.h"
+#include "shim/sandbox_cgroup.h"
 #include "shim/sandbox_dns.h"
 #include "shim/sandbox_network.h"
 #include "shim/task.h"
@@ -111,6 +112,7 @@ struct proc_call {
 	struct proc *p;
 	enum relay_stream stream;
 	uint32_t signal;
+	uint32_t exit_status;
 	proc_done_fn done;
 	void *userdata;
 };
@@ -216,6 +218,16 @@ void proc_lost(struct proc *p, const char *reason)
 	proc_end_now(p, PROC_STATUS_KILLED);
 }
 
+/* Engines learn of an OOM from the host's cgroup, and must before they learn of the end. */
+static void end_told(void *userdata)
+{
+	struct proc_call *call = userdata;
+
+	set_ended(call->p, call->exit_status);
+	advance(call->p);
+	call_free(call);
+}
+
 static void wait_answered(enum ttrpc_code code, const char *message, const void *response,
 			  void *userdata)
 {
@@ -234,8 +246,12 @@ static void wait_answered(enum ttrpc_code code, const char *message, const void 
 		sandbox_give_up(sandbox_of(p), "the agent tells an impossible exit status %u",
 				answer->exit_status);
 	} else {
-		set_ended(p, answer->exit_status);
-		advance(p);
+		call->exit_status = answer->exit_status;
+		if (answer->oom_killed)
+			task_cgroup_show_oom(p->container, end_told, call);
+		else
+			end_told(call);
+		return;
 	}
 	call_free(call);
 }

@@ -7,6 +7,7 @@
 #include "common/oci.h"
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
+#include "shim/sandbox_cgroup.h"
 #include "shim/task_create.h"
 #include "shim/task_hooks.h"
 
@@ -44,6 +45,7 @@ void task_unref(struct task *c)
 		return;
 	loop_source_destroy(c->exec_timer);
 	task_creation_free(c->creation);
+	task_cgroup_free(c->cgroup);
 	container_record_free(c->record);
 	cleanup_close_p(&c->resolv_fd);
 	free(c);
@@ -85,6 +87,8 @@ void task_drop(struct task *c)
 
 	if (c->removed)
 		return;
+	/* A helper of its holds a reference too. */
+	task_cgroup_cancel(c);
 	c->removed = true;
 	for (struct task **link = &s->containers; *link; link = &(*link)->next) {
 		if (*link == c) {
@@ -137,6 +141,7 @@ void task_proc_running(struct proc *p)
 		return;
 	c->record->status = CONTAINER_RUNNING;
 	save_or_log(c);
+	sandbox_cgroup_refresh(c->sandbox);
 }
 
 static void end_all_execs(struct task *c)
@@ -183,6 +188,7 @@ void task_proc_stopped(struct proc *p)
 	c->record->status = CONTAINER_STOPPED;
 	c->record->exit_status = p->exit_status;
 	save_or_log(c);
+	sandbox_cgroup_refresh(c->sandbox);
 	if (!c->execs || c->exec_timer || c->removed)
 		return;
 	if (loop_add_timer(c->sandbox->loop, TASK_EXEC_DRAIN_MS, execs_too_slow, c,
@@ -402,6 +408,7 @@ static void finish_delete(struct task_call *call)
 	if (c->init)
 		proc_end_now(c->init, PROC_STATUS_KILLED);
 	end_all_execs(c);
+	task_cgroup_vacate(c);
 	task_remove(c);
 	/*
 	 * Before the answer: who hears that the last container is gone may look for what is left.

@@ -34,6 +34,7 @@ struct task {
 	struct container_record *record;
 	/* What the agent knows its namespaces by, for others to join; "": none */
 	char namespace_keys[OCI_NS_COUNT][TASK_NAMESPACE_KEY_MAX];
+	struct task_cgroup *cgroup; /* on the host (sandbox_cgroup.h); NULL: none */
 	struct proc *init;
 	struct proc *execs;
 	unsigned int n_execs;

@@ -20,6 +20,7 @@
 #include "shim/resolv.h"
 #include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
+#include "shim/sandbox_cgroup.h"
 
 /* Warnings of the agent that are logged. */
 #define WARNINGS_MAX 32
@@ -346,6 +347,7 @@ static int prepare(struct task *c, const struct task_config *config, struct err 
 		return err_set_errno(err, r, "record");
 	if ((r = task_choose_namespaces(c, c->creation->spec, err)) < 0 ||
 	    (r = proc_create(c, &init, &c->init, err)) < 0 || (r = task_save(c, err)) < 0 ||
+	    (r = task_cgroup_attach(c, &c->creation->spec->resources, err)) < 0 ||
 	    (r = task_attach_mounts(c, c->creation->spec, err)) < 0)
 		return r;
 	r = resolv_open(c->creation->spec, c->record->bundle);

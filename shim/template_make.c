@@ -13,6 +13,7 @@
 #include "common/loop.h"
 #include "common/path.h"
 #include "hypervisor/template.h"
+#include "shim/hostcgroup.h"
 #include "shim/machine.h"
 #include "shim/monitor_role.h"
 
@@ -152,6 +153,8 @@ static void __attribute__((noreturn)) become_maker(char **argv)
 	loop_child_reset();
 	if (setsid() < 0 || fd_null_stdio() < 0 || fd_close_from(STDERR_FILENO + 1, NULL, 0) < 0)
 		_exit(1);
+	/* A template is the machine's: no container pays for it, or has to wait for it to go. */
+	hostcgroup_enter_top();
 	execve("/proc/self/exe", argv, environment);
 	_exit(1);
 }

@@ -58,6 +58,7 @@ struct exec {
 	char *io_dir, *socket;
 	char id[EXEC_ID_SIZE];
 	int netns_fd;
+	struct hostcgroup *cgroup; /* of the container on the host; NULL: none */
 };
 
 static void exec_finish(struct exec *e)
@@ -67,6 +68,7 @@ static void exec_finish(struct exec *e)
 	free(e->text);
 	free(e->io_dir);
 	free(e->socket);
+	hostcgroup_free(e->cgroup);
 	if (e->netns_fd >= 0)
 		close(e->netns_fd);
 }
@@ -146,6 +148,7 @@ static int prepare(struct exec *e, const struct runtime *rt, const char *id, str
 	snprintf(e->id, sizeof(e->id), "exec-%d-%016llx", (int)getpid(),
 		 (unsigned long long)random);
 	e->netns_fd = open_netns(e->container);
+	hostcgroup_load(e->container->rootfd, id, &e->cgroup, NULL);
 	if (container_io_dir(rt->state_root, id, &e->io_dir) < 0 ||
 	    container_socket(rt->state_root, e->container->record->sandbox, &e->socket) < 0)
 		return err_set_errno(err, -ENOMEM, "exec");
@@ -204,6 +207,7 @@ static int run_exec(const struct runtime *rt, const struct values *v, char **arg
 		.console_socket = v->console_socket,
 		.size = { .columns = e.process->console_columns, .rows = e.process->console_rows },
 		.netns_fd = e.netns_fd,
+		.cgroup = e.cgroup,
 	};
 	if (!v->detach)
 		return run_foreground(&config, v->pid_file, err);

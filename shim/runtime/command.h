@@ -27,7 +27,7 @@ struct runtime {
 	const char *config_path; /* NULL: the usual places */
 	const char *criu;        /* obsolete, accepted */
 	const char *rootless;    /* "true", "false", "auto"; NULL: not given */
-	const char *cgroup_manager; /* crun's; accepted: the workload's cgroups are the guest's */
+	const char *cgroup_manager; /* crun's: "cgroupfs", "systemd", "disabled"; NULL: not given */
 	bool debug, systemd_cgroup, help, version;
 	char *state_root; /* absolute; owned by main */
 };

@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/path.h"
+#include "shim/hostcgroup.h"
 #include "shim/monitor.h"
 #include "shim/hooks.h"
 
@@ -374,8 +375,10 @@ int container_reserve(const char *state_root, int rootfd, const char *id, int *r
 		return err_set_errno(err, fd, "open folder '%s/%s'", state_root, path);
 	if (made ? flock(fd, LOCK_EX | LOCK_NB) < 0 : !abandoned(fd))
 		return err_set(err, -EEXIST, "container with given ID already exists");
-	if (!made)
+	if (!made) {
 		path_remove_tree(fd, "io");
+		hostcgroup_remove(rootfd, id, NULL);
+	}
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -383,7 +386,10 @@ int container_reserve(const char *state_root, int rootfd, const char *id, int *r
 void container_unreserve(int rootfd, const char *id)
 {
 	char path[NAME_MAX + 16];
+	struct err err = ERR_INIT;
 
+	if (hostcgroup_remove(rootfd, id, &err) < 0)
+		log_warning("%s", err.text);
 	snprintf(path, sizeof(path), "containers/%s", id);
 	path_remove_tree(rootfd, path);
 }

@@ -98,8 +98,8 @@ static struct json *mount_extensions(void)
 static struct json *linux_features(void)
 {
 	static const char *const none[] = { NULL }, *const enabled[] = { "enabled", NULL };
-	static const char *const cgroup_true[] = { "v1", "v2", NULL };
-	static const char *const cgroup_false[] = { "systemd", "systemdUser", "rdma", NULL };
+	static const char *const cgroup_true[] = { "v1", "v2", "systemd", NULL };
+	static const char *const cgroup_false[] = { "systemdUser", "rdma", NULL };
 	static const char *const disabled[] = { "apparmor", "selinux", "intelRdt", "netDevices",
 						NULL };
 	_cleanup_json_ struct json *j = json_new_object();

@@ -10,7 +10,9 @@
 #include "common/oci.h"
 #include "common/trace.h"
 #include "hypervisor/accel.h"
+#include "shim/hostcgroup_limits.h"
 #include "shim/runtime/container.h"
+#include "shim/sandbox_cgroup.h"
 
 /* How often a sandbox is looked for that ends in the moment it is found. */
 #define JOIN_ATTEMPTS 4
@@ -116,6 +118,39 @@ static void fill_proxy(struct launch *l, const struct launch_options *options, b
 	};
 }
 
+/*
+ * The command enters the cgroup itself, so that monitor, VMM and proxy are born in it and every byte of theirs is
+ * charged there. It leaves before anything runs that is not the container's.
+ */
+static int enter_cgroup(struct launch *l, const struct runtime *rt, struct err *err)
+{
+	const char *manager = rt->cgroup_manager ? rt->cgroup_manager : "";
+	_cleanup_(hostcgroup_free_p) struct hostcgroup *cgroup = NULL;
+	_cleanup_(hostcgroup_limits_finish) struct hostcgroup_limits limits = { 0 };
+	struct hostcgroup_options options = {
+		.cgroups_path = l->spec->cgroups_path,
+		.id = l->id,
+		.state_root = l->state_root,
+		.systemd = rt->systemd_cgroup || !strcmp(manager, "systemd"),
+		.limits = &limits,
+	};
+	int r;
+
+	if (!strcmp(manager, "disabled"))
+		return 0;
+	if (manager[0] && strcmp(manager, "systemd") != 0 && strcmp(manager, "cgroupfs") != 0)
+		return err_set(err, -EINVAL,
+			       "unknown cgroup manager '%s' (want \"cgroupfs\", \"systemd\" or "
+			       "\"disabled\")",
+			       manager);
+	r = sandbox_cgroup_limits_of(&l->spec->resources, l->config, &limits);
+	if (r < 0)
+		return err_set_errno(err, r, "limits");
+	/* Booting is not the workload's work. */
+	limits.cpu_quota_us = 0;
+	return hostcgroup_create(l->rootfd, &options, &cgroup, &l->origin, err);
+}
+
 static int find_sandbox(struct launch *l, const struct runtime *rt,
 			const struct launch_options *options, bool detached, struct err *err)
 {
@@ -129,6 +164,9 @@ static int find_sandbox(struct launch *l, const struct runtime *rt,
 	if (r < 0)
 		return r;
 	l->config->debug |= rt->debug;
+	r = enter_cgroup(l, rt, err);
+	if (r < 0)
+		return r;
 	r = sandbox_find_or_launch(l->state_root, l->id, l->spec, l->config, &l->join, err);
 	if (r == 0)
 		fill_proxy(l, options, detached);
@@ -157,6 +195,8 @@ int launch_open(struct launch *l, struct proxy **ret, struct err *err)
 	do
 		r = proxy_open(&l->proxy, ret, err);
 	while (r < 0 && rejoin(l, attempt++, r, err));
+	/* The caller of a foreground command finds the process it has started where that was. */
+	hostcgroup_leave(&l->origin);
 	return r;
 }
 
@@ -167,6 +207,7 @@ int launch_fork(struct launch *l, pid_t *ret_pid, struct err *err)
 	do
 		r = proxy_fork(&l->proxy, ret_pid, err);
 	while (r < 0 && rejoin(l, attempt++, r, err));
+	hostcgroup_leave(&l->origin);
 	return r;
 }
 
@@ -244,6 +285,7 @@ bool launch_delete(const struct runtime *rt, const struct launch *l)
 
 void launch_undo(const struct runtime *rt, struct launch *l)
 {
+	hostcgroup_leave(&l->origin);
 	if (launch_delete(rt, l))
 		return;
 	/* A monitor that was started for it ends when it hears that nothing will be created. */
@@ -257,6 +299,7 @@ void launch_finish(struct launch *l)
 {
 	if (!l)
 		return;
+	hostcgroup_leave(&l->origin);
 	sandbox_join_finish(&l->join);
 	oci_spec_free(l->spec);
 	config_free(l->config);

@@ -15,6 +15,7 @@
 #include "common/err.h"
 #include "common/oci.h"
 #include "shim/config.h"
+#include "shim/hostcgroup.h"
 #include "shim/monitor.h"
 #include "shim/runtime/command.h"
 #include "shim/runtime/proxy.h"
@@ -50,6 +51,7 @@ struct launch {
 	struct oci_spec *spec;
 	struct config *config;
 	struct sandbox_join join;
+	struct hostcgroup_origin origin; /* where the command was before it entered the cgroup */
 	struct proxy_config proxy; /* borrows from the rest */
 };
 

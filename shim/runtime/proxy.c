@@ -552,6 +552,9 @@ static _Noreturn void child_main(const struct proxy_config *config, int report_f
 		proxy_close(p);
 		_exit(EXIT_FAILURE);
 	}
+	/* An engine need not wait for that; of a first process it is the cgroup that it was born in. */
+	if (config->cgroup)
+		hostcgroup_enter(config->cgroup, NULL);
 	/* The parser's leavings came along with the fork. */
 	malloc_trim(0);
 	code = proxy_wait(p, NULL);

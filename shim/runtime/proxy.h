@@ -23,6 +23,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/oci.h"
+#include "shim/hostcgroup.h"
 #include "shim/runtime/console.h"
 
 /* As if killed by SIGKILL, which is what became of the workload. */
@@ -46,6 +47,7 @@ struct proxy_config {
 	bool start;                 /* proxy_fork: start the process as well */
 	const char *console_socket; /* with terminal and not foreground */
 	struct console_size size;   /* of the terminal; 0, 0: unknown */
+	const struct hostcgroup *cgroup; /* proxy_fork: to enter; NULL: stay. Borrowed */
 	int netns_fd;               /* network namespace to enter; -EBADF: stay. Borrowed */
 };
 

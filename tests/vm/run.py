@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the VM tests: run.py [--list] [--only TEXT] [--summary FILE] [FILE.py ...]
 
-Everything runs in new PID, mount, network, IPC and UTS namespaces, with tmpfs on /run: what a test leaves can be
-seen, and ends with the suite. Prints one "ok" or "not ok" line for each claim and closes with "N passed, N failed".
+Everything runs in new PID, mount, network, IPC, UTS and cgroup namespaces, with tmpfs on /run and cgroups of its own:
+what a test leaves can be seen, and ends with the suite. Prints one "ok" or "not ok" line for each claim and closes with "N passed, N failed".
 """
 import ctypes
 import glob
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,17 +18,83 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG = 1
+
+
+def own_cgroups():
+    """Mount point, mount options and cgroup of this process in each hierarchy (version 1 and hybrid, or version 2)."""
+    mounted = {}
+    with open("/proc/self/mountinfo") as f:
+        for line in f:
+            left, right = line.split(" - ")
+            kind, _, options = right.split()[:3]
+            where = left.split()[4]
+            if kind in ("cgroup", "cgroup2") and where.startswith("/sys/fs/cgroup"):
+                mounted[where] = (kind, set(options.split(",")))
+    found = []
+    with open("/proc/self/cgroup") as f:
+        for line in f:
+            _, names, path = line.rstrip("\n").split(":", 2)
+            for where, (kind, options) in mounted.items():
+                if kind == "cgroup2" if not names else kind == "cgroup" and set(names.split(",")) <= options:
+                    found.append((where, "" if not names else f"none,{names}" if "=" in names else names, path))
+                    break
+    return found
+
+
+def make_cgroups(name):
+    """A cgroup @name below our own in each hierarchy, with this process in it."""
+    for where, names, path in own_cgroups():
+        folder = os.path.join(where, path.lstrip("/"), name)
+        os.mkdir(folder)
+        for file in ("cpuset.cpus", "cpuset.mems") if names == "cpuset" else ():
+            with open(os.path.join(os.path.dirname(folder), file)) as f, open(os.path.join(folder, file), "w") as out:
+                out.write(f.read())
+        with open(os.path.join(folder, "cgroup.procs"), "w") as f:
+            f.write("0")
+
+
+def remove_cgroups(before):
+    for where, _, path in before:
+        with open(os.path.join(where, path.lstrip("/"), "cgroup.procs"), "w") as f:
+            f.write("0")
+        for top, _, _ in os.walk(os.path.join(where, path.lstrip("/"), SUITE), topdown=False):
+            try:
+                os.rmdir(top)
+            except OSError as e:
+                print(f"cgroup {top} is left: {e}", file=sys.stderr)
+
+
+SUITE = f"onggi-test-suite-{os.getpid()}"
 
 
 def enter_private_world():
     """Run this program again as PID 1's child in namespaces of its own."""
     if os.environ.get("ONGGI_TEST_WORLD") == "1":
         return
+    hierarchies = own_cgroups()
+    mounts = "umount -lR /sys/fs/cgroup && mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup"
+    for where, names, _ in hierarchies:
+        kind = f"cgroup -o {names}" if names else "cgroup2"
+        mounts += f" && mkdir -p {where} && mount -t {kind} cgroup {where}"
     script = ("mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/mount && ip link set lo up && "
-              "ONGGI_TEST_WORLD=1 \"$@\"")
-    os.execvp("unshare", ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
-                          "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh",
-                          "/usr/bin/python3", os.path.abspath(__file__), *sys.argv[1:]])
+              + (mounts + " && " if hierarchies else "") + "ONGGI_TEST_WORLD=1 \"$@\"")
+    argv = ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child",
+            "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh",
+            "/usr/bin/python3", os.path.abspath(__file__), *sys.argv[1:]]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    code = 1
+    try:
+        make_cgroups(SUITE)
+        # The world must not outlive us: who kills us does not know of it.
+        with subprocess.Popen(argv, preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 9)) as world:
+            try:
+                code = world.wait()
+            finally:
+                world.kill()
+    finally:
+        remove_cgroups(hierarchies)
+    sys.exit(code)
 
 
 def load(paths):
