@@ -263,7 +263,7 @@ static int set_wanted(struct network *n, struct netlink *nl, struct network_link
 		return err_set_errno(err, -ENOMEM, "network");
 	for (size_t i = 0; i < plan->n_interfaces; i++)
 		fresh[i] = !n->applied || find_nic(n->applied, plan->interfaces[i]) < 0;
-	rc = network_setup_links(nl, plan, fresh, links, err);
+	rc = network_setup_links(nl, n->kind, plan, fresh, links, err);
 	if (rc >= 0)
 		rc = set_addresses(nl, plan, links, err);
 	if (rc >= 0)

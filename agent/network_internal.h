@@ -47,8 +47,8 @@ struct network_link {
 int network_find_links(struct netlink *nl, const char *kind, const network_plan *plan,
 		       struct network_link *links, struct err *err);
 
-/* Rename, set the MTU, settings of a @fresh one, and bring up. @links as found. */
-int network_setup_links(struct netlink *nl, const network_plan *plan, const bool *fresh,
+/* Rename, set the MTU, settings of a @fresh one, and bring up. @kind as above, @links as found. */
+int network_setup_links(struct netlink *nl, const char *kind, const network_plan *plan, const bool *fresh,
 			struct network_link *links, struct err *err);
 
 /* Bring it down and, if it is @hardware, switch its slot off, so that the host has it back at once. */

@@ -79,6 +79,23 @@ static int on_link(const struct nlmsghdr *message, void *userdata)
 	return 0;
 }
 
+/* A card by name: @f's links[0]. */
+static int on_namesake(const struct nlmsghdr *message, void *userdata)
+{
+	const struct ifinfomsg *header = netlink_header(message, sizeof(*header));
+	const struct nlattr *table[IFLA_LINKINFO + 1];
+	const struct finding *f = userdata;
+
+	if (!header || message->nlmsg_type != RTM_NEWLINK ||
+	    netlink_parse(message, sizeof(*header), table, IFLA_LINKINFO) < 0)
+		return -EBADMSG;
+	if (!(header->ifi_flags & IFF_LOOPBACK) && is_card(f, table[IFLA_LINKINFO])) {
+		f->links->index = header->ifi_index;
+		f->links->up = header->ifi_flags & IFF_UP;
+	}
+	return 0;
+}
+
 int network_find_links(struct netlink *nl, const char *kind, const network_plan *plan,
 		       struct network_link *links, struct err *err)
 {
@@ -151,19 +168,37 @@ static int rename_link(struct netlink *nl, struct network_link *link, const char
 	return rc;
 }
 
-/* Another of the cards may have the name that this one is to get: they change in turn. */
-static int make_way(struct netlink *nl, const network_plan *plan, struct network_link *links, const char *name,
-		    struct err *err)
+static int move_aside(struct netlink *nl, struct network_link *link, struct err *err)
 {
 	char other[IFNAMSIZ];
 
+	snprintf(other, sizeof(other), "onggi%u", (unsigned int)link->index);
+	return rename_link(nl, link, other, err);
+}
+
+/*
+ * Another of the cards may have the name that this one is to get: they change in turn. So may a card
+ * that the host has given and wants back, whose slot is not empty yet; nobody needs its name.
+ */
+static int make_way(struct netlink *nl, const char *kind, const network_plan *plan, struct network_link *links,
+		    const char *name, struct err *err)
+{
+	const struct ifinfomsg header = { .ifi_family = AF_UNSPEC };
+	struct network_link stray = { .index = 0 };
+	const struct finding f = { .kind = kind, .plan = plan, .links = &stray };
+	struct netlink_message m;
+
 	for (size_t i = 0; i < plan->n_interfaces; i++) {
-		if (strcmp(links[i].name, name) != 0)
-			continue;
-		snprintf(other, sizeof(other), "onggi%u", (unsigned int)links[i].index);
-		return rename_link(nl, &links[i], other, err);
+		if (!strcmp(links[i].name, name))
+			return move_aside(nl, &links[i], err);
 	}
-	return 0;
+	snprintf(stray.name, sizeof(stray.name), "%s", name);
+	netlink_message_init(&m, RTM_GETLINK, 0, &header, sizeof(header));
+	netlink_put_string(&m, IFLA_IFNAME, name);
+	/* That there is none is an error of the kernel's. */
+	if (netlink_request(nl, &m, on_namesake, (void *)&f, NULL) < 0 || !stray.index)
+		return 0;
+	return move_aside(nl, &stray, err);
 }
 
 static int set_mtu(struct netlink *nl, struct network_link *link, uint32_t mtu, struct err *err)
@@ -199,7 +234,7 @@ static int apply_settings(const char *name, struct err *err)
 	return 0;
 }
 
-int network_setup_links(struct netlink *nl, const network_plan *plan, const bool *fresh,
+int network_setup_links(struct netlink *nl, const char *kind, const network_plan *plan, const bool *fresh,
 			struct network_link *links, struct err *err)
 {
 	int rc = 0;
@@ -209,7 +244,7 @@ int network_setup_links(struct netlink *nl, const network_plan *plan, const bool
 
 		if (!strcmp(links[i].name, name))
 			continue;
-		rc = make_way(nl, plan, links, name, err);
+		rc = make_way(nl, kind, plan, links, name, err);
 		if (rc >= 0)
 			rc = rename_link(nl, &links[i], name, err);
 	}

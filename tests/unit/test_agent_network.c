@@ -385,6 +385,18 @@ static void cards_exchange_their_names(void **state)
 	expect("ip route", "10.2.0.0/24 dev d2");
 }
 
+static void card_that_goes_leaves_its_name_to_the_next(void **state)
+{
+	struct plan p;
+
+	plug("eth0", 3);
+	sh("ip link set eth0 up");
+	plan_usual(&p);
+	assert_update(&p);
+	expect("ip link show eth0", "02:00:00:00:00:01");
+	expect("ip link", "02:00:00:00:00:03");
+}
+
 static void name_that_is_taken_is_an_error_that_names_it(void **state)
 {
 	struct plan p;
@@ -645,6 +657,7 @@ int main(void)
 		claim(what_the_workload_has_added_stays),
 		claim(what_is_no_longer_wanted_goes),
 		claim(cards_exchange_their_names),
+		claim(card_that_goes_leaves_its_name_to_the_next),
 		claim(name_that_is_taken_is_an_error_that_names_it),
 		claim(card_that_comes_late_is_waited_for),
 		claim(card_that_never_comes_is_an_error_in_time),
