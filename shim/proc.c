@@ -492,6 +492,8 @@ static void network_settled(enum ttrpc_code code, const char *message, void *use
 			 proc_name(p, name, sizeof(name)), message);
 		call_done(call, code, text);
 		advance(p);
+		/* As runc's: engines expect that what could not be started has ended. */
+		proc_signal(p, SIGKILL, true, NULL, NULL);
 	} else {
 		call_done(call, TTRPC_UNAVAILABLE,
 			  "the process was ended while it was being started");

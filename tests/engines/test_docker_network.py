@@ -103,6 +103,24 @@ def named(t):
         check_in("192.0.2.7\tfar", out, "hosts")
 
 
+@case("docker", "network: more cards than there are places", runtimes=("onggi",))
+def too_many(t):
+    t.ok("create", "--name", "jar", IMAGE, *SERVE)
+    for i in range(9):
+        t.ok("network", "create", "--subnet", f"10.88.{i}.0/24", f"clay{i}")
+        t.ok("network", "connect", f"clay{i}", "jar")
+    with t.line("start fails with the reason, and the container has ended"):
+        done = t.call("start", "jar")
+        check(done.code != 0, "started")
+        check_in("network", done.errors, "message")
+        check_equal(t.out("inspect", "-f", "{{.State.Running}} {{.State.Pid}}", "jar"), "false 0", "state")
+    with t.line("with fewer networks it starts"):
+        for i in range(3, 9):
+            t.ok("network", "disconnect", f"clay{i}", "jar")
+        t.ok("start", "jar")
+        check_equal(t.out("exec", "jar", "ip", "-4", "addr").count("inet "), 5, "addresses")
+
+
 @case("docker", "network: nginx under load")
 def nginx(t):
     Docker.load_image(NGINX)
