@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "agent/container_internal.h"
+#include "agent/sysctl.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/path.h"
@@ -495,6 +496,11 @@ int container_start_process(struct container *c, struct process *p, process_done
 	/* A child born into a frozen cgroup would never report. */
 	if (c->paused || c->freeze_done)
 		return err_set(err, -EBUSY, "container '%s' is paused", c->id);
+	if (p == c->init) {
+		rc = sysctl_apply_cards(c->spec, err);
+		if (rc < 0)
+			return rc;
+	}
 	rc = p == c->init ? process_start(p, err) : container_spawn_exec(c, *exec_slot(c, process_exec_id(p)), err);
 	if (rc < 0)
 		return rc;

@@ -100,16 +100,29 @@ static bool plans_equal(const network_plan *a, const network_plan *b)
 
 /* ---- looking up ---- */
 
+/* The card that @plan calls @name; NULL: none of that name. */
+static const struct network_link *link_of(const network_plan *plan, const struct network_link *links,
+					  const char *name)
+{
+	for (size_t i = 0; i < plan->n_interfaces; i++) {
+		if (!strcmp(plan->interfaces[i]->name, name))
+			return &links[i];
+	}
+	return NULL;
+}
+
 /* The kernel's number of the interface @name of @plan, which is checked; 0: none, or gone. */
 static int index_of(const network_plan *plan, const struct network_link *links, const char *name)
 {
-	if (!strcmp(name, "lo"))
-		return (int)if_nametoindex(name);
-	for (size_t i = 0; i < plan->n_interfaces; i++) {
-		if (!strcmp(plan->interfaces[i]->name, name))
-			return links[i].index;
-	}
-	return 0;
+	const struct network_link *link = link_of(plan, links, name);
+
+	return link ? link->index : !strcmp(name, "lo") ? (int)if_nametoindex(name) : 0;
+}
+
+/* A card that is to have no IPv6 is left without what the host has of it. */
+static bool is_moot(const struct network_link *link, bool ipv6)
+{
+	return link && ipv6 && link->no_ipv6;
 }
 
 static bool same_net(const Onggi__Agent__V1__IpAddress *address, const ProtobufCBinaryData *net, uint32_t prefix)
@@ -217,9 +230,12 @@ static int set_addresses(struct netlink *nl, const network_plan *plan, const str
 	for (size_t i = 0; i < plan->n_interfaces; i++) {
 		const network_nic *nic = plan->interfaces[i];
 
-		for (size_t j = 0; j < nic->n_addresses && rc >= 0; j++)
+		for (size_t j = 0; j < nic->n_addresses && rc >= 0; j++) {
+			if (is_moot(&links[i], nic->addresses[j]->address.len == 16))
+				continue;
 			rc = network_address(nl, RTM_NEWADDR, &links[i], nic->addresses[j],
 					     has_own_route(plan, nic, nic->addresses[j]), err);
+		}
 	}
 	return rc;
 }
@@ -234,7 +250,8 @@ static int set_routes(struct netlink *nl, const network_plan *plan, const struct
 		for (size_t i = 0; i < plan->n_routes && rc >= 0; i++) {
 			const Onggi__Agent__V1__NetworkRoute *r = plan->routes[i];
 
-			if ((r->gateway.len != 0) == with_gateway)
+			if ((r->gateway.len != 0) == with_gateway &&
+			    !is_moot(link_of(plan, links, r->interface), r->family == AF_INET6))
 				rc = network_route(nl, RTM_NEWROUTE, index_of(plan, links, r->interface), r,
 						   is_kernel_route(plan, r), err);
 		}
@@ -247,9 +264,12 @@ static int set_neighbours(struct netlink *nl, const network_plan *plan, const st
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < plan->n_neighbours && rc >= 0; i++)
-		rc = network_neighbour(nl, RTM_NEWNEIGH, index_of(plan, links, plan->neighbours[i]->interface),
-				       plan->neighbours[i], err);
+	for (size_t i = 0; i < plan->n_neighbours && rc >= 0; i++) {
+		const Onggi__Agent__V1__NetworkNeighbour *hop = plan->neighbours[i];
+
+		if (!is_moot(link_of(plan, links, hop->interface), hop->address.len == 16))
+			rc = network_neighbour(nl, RTM_NEWNEIGH, index_of(plan, links, hop->interface), hop, err);
+	}
 	return rc;
 }
 

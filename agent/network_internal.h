@@ -34,6 +34,8 @@ struct network_link {
 	int index;
 	uint32_t mtu;
 	bool up;
+	/* It has none (MTU under 1280), or it is switched off; known once it is set up. */
+	bool no_ipv6;
 	char name[IFNAMSIZ];
 };
 

@@ -234,6 +234,16 @@ static int apply_settings(const char *name, struct err *err)
 	return 0;
 }
 
+/* A container's sysctl may have switched it off for cards that come later, too. */
+static bool lacks_ipv6(const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	return io_read_file(AT_FDCWD, path, 16, &text, NULL) < 0 || text[0] != '0';
+}
+
 int network_setup_links(struct netlink *nl, const char *kind, const network_plan *plan, const bool *fresh,
 			struct network_link *links, struct err *err)
 {
@@ -255,6 +265,7 @@ int network_setup_links(struct netlink *nl, const char *kind, const network_plan
 			rc = set_mtu(nl, &links[i], plan->interfaces[i]->mtu, err);
 		if (rc >= 0)
 			rc = set_up(nl, &links[i], true, err);
+		links[i].no_ipv6 = lacks_ipv6(links[i].name);
 	}
 	return rc;
 }

@@ -124,7 +124,26 @@ int sysctl_open_low_ports(int proc_fd, const struct oci_spec *spec, struct err *
 	return r < 0 ? err_set_errno(err, r, "let the user namespace bind low ports") : 0;
 }
 
-int sysctl_apply(int proc_fd, const struct oci_spec *spec, struct err *err)
+/* A setting of one interface, but of the loopback interface: @path is "net/ipv4/conf/eth0/…". */
+static bool is_of_card(const char *path)
+{
+	static const char *const folders[] = { "net/ipv4/conf/", "net/ipv4/neigh/", "net/ipv6/conf/",
+					       "net/ipv6/neigh/" };
+	static const char *const always_there[] = { "all/", "default/", "lo/" };
+	const char *name = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders) && !name; i++) {
+		if (!strncmp(path, folders[i], strlen(folders[i])))
+			name = path + strlen(folders[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(always_there) && name; i++) {
+		if (!strncmp(name, always_there[i], strlen(always_there[i])))
+			name = NULL;
+	}
+	return name;
+}
+
+static int apply(int proc_fd, const struct oci_spec *spec, bool of_cards, struct err *err)
 {
 	for (size_t i = 0; i < spec->n_sysctl; i++) {
 		const struct oci_string_pair *s = &spec->sysctl[i];
@@ -134,9 +153,27 @@ int sysctl_apply(int proc_fd, const struct oci_spec *spec, struct err *err)
 		r = sysctl_path(spec, s->key, path + 4, err);
 		if (r < 0)
 			return r;
+		if (is_of_card(path + 4) != of_cards)
+			continue;
 		r = procfs_write(proc_fd, path, s->value, strlen(s->value));
+		if (r == -ENOENT)
+			return err_set(err, -ENXIO, "linux.sysctl: the guest's kernel has no setting '%s'", s->key);
 		if (r < 0)
 			return err_set_errno(err, r, "linux.sysctl: set '%s' to '%s'", s->key, s->value);
 	}
 	return 0;
+}
+
+int sysctl_apply(int proc_fd, const struct oci_spec *spec, struct err *err)
+{
+	return apply(proc_fd, spec, false, err);
+}
+
+int sysctl_apply_cards(const struct oci_spec *spec, struct err *err)
+{
+	_cleanup_close_ int proc_fd = spec->n_sysctl ? procfs_open(err) : -EBADF;
+
+	if (!spec->n_sysctl)
+		return 0;
+	return proc_fd < 0 ? proc_fd : apply(proc_fd, spec, true, err);
 }

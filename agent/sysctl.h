@@ -33,7 +33,16 @@ int sysctl_check(const struct oci_spec *spec, struct err *err);
  */
 int sysctl_open_low_ports(int proc_fd, const struct oci_spec *spec, struct err *err);
 
-/* Write them. @proc_fd as from procfs_open; the caller is in the container's namespaces. */
+/*
+ * Write them, but those of single network cards. @proc_fd as from procfs_open; the caller is in the
+ * container's namespaces.
+ */
 int sysctl_apply(int proc_fd, const struct oci_spec *spec, struct err *err);
+
+/*
+ * Write those of single network cards ("net.ipv4.conf.eth0.…"), when the container starts: engines
+ * may give it its cards as late as that. The caller is in the guest's own network namespace.
+ */
+int sysctl_apply_cards(const struct oci_spec *spec, struct err *err);
 
 #endif

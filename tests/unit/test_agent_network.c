@@ -470,6 +470,33 @@ static void card_takes_no_advertisements_and_makes_no_addresses(void **state)
 	expect("cat /proc/sys/net/ipv6/conf/eth0/accept_ra", "2");
 }
 
+static void ipv6_that_is_switched_off_stays_off(void **state)
+{
+	struct plan p;
+
+	sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+	plan_usual(&p);
+	assert_update(&p);
+	expect_not("ip addr show eth0", "inet6");
+	expect("ip route", "default via 10.1.2.1 dev eth0");
+	/* Switched on again, the next request brings it. */
+	sh("echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
+	plan_address(&p, "10.1.2.4", 24);
+	assert_update(&p);
+	expect("ip -6 route", "default via fd00::1 dev eth0");
+}
+
+static void card_whose_mtu_is_too_small_has_no_ipv6(void **state)
+{
+	struct plan p;
+
+	plan_usual(&p);
+	p.nics[0].mtu = 1000;
+	assert_update(&p);
+	expect_not("ip addr show eth0", "inet6");
+	expect("ip addr show eth0", "mtu 1000");
+}
+
 static void routes_of_all_kinds_are_set(void **state)
 {
 	struct plan p;
@@ -663,6 +690,8 @@ int main(void)
 		claim(card_that_never_comes_is_an_error_in_time),
 		claim(device_on_top_of_a_card_is_not_taken_for_it),
 		claim(card_takes_no_advertisements_and_makes_no_addresses),
+		claim(ipv6_that_is_switched_off_stays_off),
+		claim(card_whose_mtu_is_too_small_has_no_ipv6),
 		claim(routes_of_all_kinds_are_set),
 		claim(several_ways_to_one_place_are_kept),
 		claim(route_that_the_kernel_refuses_is_named),

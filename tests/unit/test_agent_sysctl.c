@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -162,7 +163,6 @@ static void bad_keys_and_types_are_refused(void **state)
 		assert_int_equal(namespace_shared_ref(registry, OCI_NS_IPC, bad[i], &s, NULL), -EINVAL);
 	assert_int_equal(namespace_shared_ref(registry, OCI_NS_IPC, longest, &s, NULL), -EINVAL);
 	assert_int_equal(namespace_shared_ref(registry, OCI_NS_MOUNT, "k", &s, NULL), -EOPNOTSUPP);
-	assert_int_equal(namespace_shared_ref(registry, OCI_NS_USER, "k", &s, NULL), -EOPNOTSUPP);
 	assert_int_equal(namespace_shared_ref(registry, OCI_NS_COUNT, "k", &s, NULL), -EOPNOTSUPP);
 	namespace_registry_destroy(registry);
 }
@@ -208,6 +208,35 @@ static int enter(void **state)
 	return 0;
 }
 
+/* A card may come after the container has been made: its settings wait for the start. */
+static void settings_of_cards_are_for_the_start(void **state)
+{
+	static struct oci_string_pair sysctl[] = {
+		{ (char *)"net.ipv4.conf.all.rp_filter", (char *)"2" },
+		{ (char *)"net.ipv4.conf.eth0.rp_filter", (char *)"1" },
+		{ (char *)"net/ipv6/neigh/eth0/ucast_solicit", (char *)"7" },
+		{ (char *)"net.ipv4.conf.lo.rp_filter", (char *)"2" },
+	};
+	const struct oci_spec cards = { .sysctl = sysctl, .n_sysctl = ARRAY_SIZE(sysctl) };
+	const struct oci_spec none = { 0 };
+	_cleanup_close_ int proc_fd = procfs_open(NULL);
+	_cleanup_free_ char *text = NULL, *neigh = NULL;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	assert_int_equal(sysctl_apply(proc_fd, &cards, NULL), 0);
+	assert_int_equal(sysctl_apply_cards(&cards, &err), -ENXIO);
+	assert_string_equal(err.text, "linux.sysctl: the guest's kernel has no setting 'net.ipv4.conf.eth0.rp_filter'");
+	assert_int_equal(system("ip link add eth0 type veth peer name other"), 0);
+	assert_int_equal(sysctl_apply_cards(&cards, NULL), 0);
+	assert_int_equal(io_read_file(AT_FDCWD, "/proc/sys/net/ipv4/conf/eth0/rp_filter", 8, &text, NULL), 0);
+	assert_string_equal(text, "1\n");
+	assert_int_equal(io_read_file(AT_FDCWD, "/proc/sys/net/ipv6/neigh/eth0/ucast_solicit", 8, &neigh, NULL), 0);
+	assert_string_equal(neigh, "7\n");
+	assert_int_equal(sysctl_apply_cards(&none, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +251,7 @@ int main(void)
 		cmocka_unit_test(bad_keys_and_types_are_refused),
 		cmocka_unit_test(registry_is_bounded),
 		cmocka_unit_test(plan_makes_what_the_spec_lists),
+		cmocka_unit_test(settings_of_cards_are_for_the_start),
 	};
 
 	return cmocka_run_group_tests_name("agent sysctl, procfs and namespaces", tests, enter, NULL);

@@ -145,6 +145,58 @@ def joins_later(box):
         check_in("5 of 5", box.ok("exec", "c1", "probe", "ask", "udp", "h.test", "5", "5").text, "answers")
 
 
+def add_card(net, *commands):
+    """An interface eth0 in the network namespace @net, whose other end nobody uses; then each `ip` command."""
+    for words in ("link add eth0 address 02:00:00:00:12:34 type veth peer name other", "link set eth0 up", *commands):
+        subprocess.run(["nsenter", f"--net={net}", "ip", *words.split()], check=True)
+
+
+CARD = ("addr add 10.11.12.13/24 dev eth0", "addr add fd00:11::13/64 dev eth0 nodad",
+        "route add default via 10.11.12.1", "route add 10.99.0.0/16 via 10.11.12.7 metric 44 mtu 1300",
+        "neigh add 10.11.12.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", "link set eth0 mtu 1432")
+
+
+@claim("the guest's card is the one of the host's side: name, hardware address, MTU, addresses, routes, neighbours")
+def card(box):
+    with name_server() as net:
+        add_card(net, *CARD)
+        out = box.run_ok(["sh", "-c", "ip addr show eth0; ip route; ip -6 route; ip neigh"], **in_network(net)).text
+        for text in ("mtu 1432", "02:00:00:00:12:34", "inet 10.11.12.13/24", "fd00:11::13/64",
+                     "default via 10.11.12.1 dev eth0", "10.99.0.0/16 via 10.11.12.7 dev eth0", "metric 44",
+                     "10.11.12.0/24 dev eth0", "fd00:11::/64 dev eth0", "10.11.12.1 dev eth0 lladdr 02:00:00:00:00:99"):
+            check_in(text, out, "network of the guest")
+        check("tentative" not in out, f"an address waits: {out}")
+
+
+@claim("net sysctls hold in the guest: of all cards, of those that come later, of one by its name")
+def net_sysctls(box):
+    settings = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.default.rp_filter": "2", "net.ipv4.conf.all.log_martians": "1",
+                "net.ipv4.conf.eth0.route_localnet": "1", "net.ipv4.ip_unprivileged_port_start": "7",
+                "net.ipv6.conf.all.disable_ipv6": "1"}
+    script = "cd /proc/sys/net; cat " + " ".join(k.replace(".", "/")[4:] for k in settings) + \
+        "; cat ipv4/conf/eth0/rp_filter; ip addr show eth0"
+    with name_server() as net:
+        for name, late in (("c1", False), ("c2", True)):
+            if not late:
+                add_card(net, *CARD)
+            pid = box.create(["sh", "-c", script], name=name, linux__sysctl=settings, **in_network(net))
+            if late:
+                add_card(net, *CARD)
+            box.ok("start", name)
+            check_equal(box.exit_of(pid), 0, "exit code")
+            lines = box.output_of(name).splitlines()
+            check_equal(lines[:6], list(settings.values()), f"values in {name}")
+            check(not late or lines[6] == "2", f"default of a card that came late: {lines[6]}")
+            check_in("10.11.12.13/24", box.output_of(name), "address")
+            check("inet6" not in box.output_of(name), f"IPv6 is off: {box.output_of(name)}")
+            box.ok("delete", name)
+            subprocess.run(["nsenter", f"--net={net}", "ip", "link", "del", "eth0"], check=True)
+        refused = box.command("run", "-b", box.bundle(["true"], linux__sysctl={"net.ipv4.conf.eth9.forwarding": "1"},
+                                                      **in_network(net)), "c3")
+        check(refused.code == 1, f"a card that is not there: {refused!r}")
+        check_in("net.ipv4.conf.eth9.forwarding", refused.errors, "message")
+
+
 @claim("the guest's loopback interface is up, with 127.0.0.1 and ::1")
 def loopback(box):
     out = box.run_ok(["sh", "-c", "ip addr show lo; ping -c 1 -w 5 127.0.0.1; ping6 -c 1 -w 5 ::1"],
