@@ -77,10 +77,15 @@ def cpio(path, script):
                     "mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys\n"
                     "mount -t virtiofs share /mnt && W=/mnt\n" + script + "\npoweroff -f\n")
         os.chmod(os.path.join(top, "init"), 0o755)
-        with open(path, "wb") as out:
-            find = subprocess.Popen(["find", "."], cwd=top, stdout=subprocess.PIPE)
-            subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=top, stdin=find.stdout, stdout=out, check=True)
-            find.wait()
+        pack(top, path)
+
+
+def pack(top, path):
+    """The folder @top as an initramfs."""
+    with open(path, "wb") as out:
+        find = subprocess.Popen(["find", "."], cwd=top, stdout=subprocess.PIPE)
+        subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=top, stdin=find.stdout, stdout=out, check=True)
+        find.wait()
 
 
 def in_raw(initrd, folder):

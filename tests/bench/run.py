@@ -17,6 +17,7 @@ import stage
 stage.world.enter()
 
 import files  # noqa: E402
+import network  # noqa: E402
 import resources  # noqa: E402
 import start  # noqa: E402
 
@@ -28,6 +29,7 @@ SECTIONS = {
     "at-once": ("Several at once", start.at_once),
     "memory": ("Memory of one idle busybox container", resources.idle),
     "files": ("Files", files.work),
+    "network": ("Network", network.work),
     "fifty": ("Fifty sandboxes", resources.fifty),
     "sizes": ("Sizes", resources.sizes),
 }
