@@ -16,6 +16,7 @@ import stage
 
 stage.world.enter()
 
+import engines  # noqa: E402
 import files  # noqa: E402
 import network  # noqa: E402
 import resources  # noqa: E402
@@ -30,6 +31,7 @@ SECTIONS = {
     "memory": ("Memory of one idle busybox container", resources.idle),
     "files": ("Files", files.work),
     "network": ("Network", network.work),
+    "engines": ("By an engine", engines.runs),
     "fifty": ("Fifty sandboxes", resources.fifty),
     "sizes": ("Sizes", resources.sizes),
 }

@@ -26,7 +26,8 @@ SETTINGS = {
     "exec-opts": ["native.cgroupdriver=cgroupfs"],
     "storage-driver": "overlay2",
     "live-restore": True,
-    "runtimes": {"onggi": {"path": world.RUNTIME}, "runsc": {"path": world.RUNTIMES["runsc"]}},
+    "runtimes": {"onggi": {"path": world.RUNTIME}, "runsc": {"path": world.RUNTIMES["runsc"],
+                           "runtimeArgs": ["--platform=ptrace", "--network=none", "--ignore-cgroups"]}},
 }
 
 # What the engine keeps between containers; made once, not once for each container.
