@@ -134,7 +134,7 @@ help: ## this list
 		awk -F'~' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 # As many jobs as there are processors, unless the caller has said how many.
-SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+SUBMAKE = $(MAKE) -s --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 deps: ## install what is missing from Debian's packages
 	@.ci/install-packages

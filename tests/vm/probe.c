@@ -6,7 +6,7 @@
  *   probe burst BYTES SEED       BYTES of a sequence that depends on SEED to stdout, then exit at once
  *   probe sink BYTES SEED        read stdin to its end and compare with the same sequence
  *   probe try CALL [ARG…]        make one system call and print "ok" or the error's name
- *   probe alloc MIB              touch that much memory, then print "touched"
+ *   probe alloc MIB [hold]       touch that much memory, then print "touched" (and wait for the end of stdin)
  *   probe forks N                fork N children that wait, print how many could be, then end all
  *   probe background SECONDS     print "parent", leave a child that keeps stdout open, exit
  *   probe signal NUMBER          kill itself
@@ -247,6 +247,10 @@ static int do_alloc(int argc, char **argv)
 	for (size_t i = 0; i < n; i += 4096)
 		p[i] = 1;
 	printf("touched\n");
+	fflush(stdout);
+	/* "hold": until the end of stdin */
+	while (argc > 1 && getchar() != EOF)
+		;
 	return 0;
 }
 
