@@ -296,6 +296,41 @@ static int apply_devices(struct cgroup *cg, const struct oci_resources *resource
 	return cgroup_device_attach(cg->fd, program, &cg->device_fd, err);
 }
 
+static int write_setting(struct cgroup *cg, const struct cgroup_setting *s, struct err *err)
+{
+	int r = write_text(cg->fd, s->file, s->value);
+
+	if (s->optional && (r == -ENOENT || r == -EINVAL || r == -ERANGE))
+		return 0;
+	if (r == -ENOENT)
+		return err_set(err, -EOPNOTSUPP, "cgroup: the guest has no '%s' (to be set to '%s')", s->file,
+			       s->value);
+	return r < 0 ? err_set_errno(err, r, "cgroup: set '%s' to '%s'", s->file, s->value) : 0;
+}
+
+/*
+ * What is refused at first is tried again after the rest: some values are bounded by others (a burst
+ * by the quota, the weight by idle), and whether they grow or shrink decides who has to go first.
+ */
+static int write_settings(struct cgroup *cg, const struct cgroup_settings *settings, struct err *err)
+{
+	bool again[CGROUP_SETTINGS_MAX] = { false };
+	int r;
+
+	for (size_t i = 0; i < settings->n; i++) {
+		r = write_setting(cg, &settings->entries[i], err);
+		if (r < 0 && r != -EINVAL)
+			return r;
+		again[i] = r < 0;
+	}
+	for (size_t i = 0; i < settings->n; i++) {
+		r = again[i] ? write_setting(cg, &settings->entries[i], err) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int cgroup_apply(struct cgroup *cg, const struct oci_resources *resources, struct err *err)
 {
 	_cleanup_free_ struct cgroup_settings *settings = malloc(sizeof(*settings));
@@ -306,18 +341,9 @@ int cgroup_apply(struct cgroup *cg, const struct oci_resources *resources, struc
 	r = cgroup_limits_convert(resources, settings, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < settings->n; i++) {
-		const struct cgroup_setting *s = &settings->entries[i];
-
-		r = write_text(cg->fd, s->file, s->value);
-		if (s->optional && (r == -ENOENT || r == -EINVAL || r == -ERANGE))
-			continue;
-		if (r == -ENOENT)
-			return err_set(err, -EOPNOTSUPP, "cgroup: the guest has no '%s' (to be set to '%s')",
-				       s->file, s->value);
-		if (r < 0)
-			return err_set_errno(err, r, "cgroup: set '%s' to '%s'", s->file, s->value);
-	}
+	r = write_settings(cg, settings, err);
+	if (r < 0)
+		return r;
 	/* An update without device rules leaves them as they are. */
 	if (cg->device_fd >= 0 && !resources->n_devices)
 		return 0;
@@ -382,6 +408,10 @@ int cgroup_events_fd(struct cgroup *cg, struct err *err)
 		return err_set_errno(err, -errno, "cgroup: inotify");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/cgroup.events", cg->fd);
 	if (inotify_add_watch(fd, path, IN_MODIFY) < 0)
+		return err_set_errno(err, -errno, "cgroup: watch '%s/%s'", PARENT, cg->id);
+	/* Without the controller there is no such file, and nothing to watch. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/memory.events", cg->fd);
+	if (inotify_add_watch(fd, path, IN_MODIFY) < 0 && errno != ENOENT)
 		return err_set_errno(err, -errno, "cgroup: watch '%s/%s'", PARENT, cg->id);
 	cg->events_fd = TAKE_FD(fd);
 	return cg->events_fd;

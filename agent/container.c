@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/container_control.h"
 #include "agent/container_internal.h"
 #include "agent/sysctl.h"
 #include "common/json.h"
@@ -39,6 +40,11 @@ int container_table_create(struct loop *loop, struct reaper *reaper, struct cont
 		return rc;
 	*ret = TAKE_PTR(t);
 	return 0;
+}
+
+struct reaper *container_table_reaper(const struct container_table *t)
+{
+	return t->reaper;
 }
 
 static struct container **table_slot(struct container_table *t, const char *id)
@@ -69,6 +75,7 @@ static void container_free(struct container *c)
 		exec_free(e);
 	}
 	container_freeze_cancel(c);
+	container_oom_cancel(c);
 	process_destroy(c->init);
 	loop_source_destroy(c->events);
 	loop_source_destroy(c->kill_timer);
@@ -142,12 +149,6 @@ static void container_kill(struct container *c)
 	loop_timer_set(c->kill_timer, CONTAINER_KILL_TIMEOUT_MS);
 }
 
-static uint64_t container_oom_kills(struct container *c)
-{
-	(void)cgroup_oom_kills(setup_cgroup(c->setup), &c->oom_kills, NULL);
-	return c->oom_kills;
-}
-
 static bool container_all_stopped(const struct container *c)
 {
 	if (process_pid(c->init) > 0 && process_state(c->init) != PROCESS_STOPPED)
@@ -213,6 +214,8 @@ static void container_settle(struct container *c)
 	if (process_state(c->init) == PROCESS_STOPPED && !process_finished(c->init) &&
 	    (!state.populated || overdue)) {
 		container_freeze_cancel(c);
+		/* Before the end of init: who hears of both, hears of the reason first. */
+		container_oom_settle(c, true);
 		process_finish(c->init, container_oom_kills(c));
 		if (!c->removing)
 			loop_timer_disarm(c->kill_timer);
@@ -240,6 +243,7 @@ static void container_on_events(int fd, unsigned int events, void *userdata)
 	(void)fd;
 	(void)events;
 	cgroup_events_drain(setup_cgroup(c->setup));
+	container_oom_settle(c, false);
 	container_settle(c);
 }
 

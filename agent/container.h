@@ -39,6 +39,8 @@ int container_table_create(struct loop *loop, struct reaper *reaper, struct cont
 /* Kills what is left without waiting for it; callbacks run with -ECANCELED. */
 void container_table_destroy(struct container_table *table);
 DEFINE_CLEANUP(struct container_table *, container_table_destroy);
+/* The one it was created with; borrowed. */
+struct reaper *container_table_reaper(const struct container_table *table);
 
 /* @c is valid during the call, also when it says that the container is gone. */
 typedef void (*container_done_fn)(struct container *c, int code, const struct err *err, void *userdata);

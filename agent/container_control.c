@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cgroup_stats.h"
+#include "agent/cgroup_update.h"
 #include "agent/container_internal.h"
 
 #define SIGNAL_MAX 64
@@ -123,6 +126,41 @@ int container_pause(struct container *c, bool paused, container_done_fn done, vo
 	c->freeze_userdata = userdata;
 	container_freeze_settle(c, state.frozen);
 	return 0;
+}
+
+/* ---- limits ---- */
+
+/* What is in use is reclaimed when it can be, and somebody is killed when it cannot: some rather know before. */
+static int check_memory(const struct container *c, const struct oci_resources *update, struct err *err)
+{
+	uint64_t usage;
+
+	if (!update->check_before_update || !update->has_memory_limit || update->memory_limit < 0)
+		return 0;
+	usage = cgroup_stats_number(cgroup_fd(setup_cgroup(c->setup)), "memory.current", 0);
+	if ((uint64_t)update->memory_limit >= usage)
+		return 0;
+	return err_set(err, -EBUSY, "unable to set memory limit to %" PRId64 " (current usage: %" PRIu64 ")",
+		       update->memory_limit, usage);
+}
+
+int container_update(struct container *c, const char *resources, size_t len, struct err *err)
+{
+	_cleanup_(oci_resources_free_p) struct oci_resources *update = NULL;
+	int rc;
+
+	if (container_has_ended(c))
+		return err_set(err, -EBUSY, "container '%s' has ended", c->id);
+	rc = oci_resources_parse(resources, len, &update, err);
+	if (rc < 0)
+		return rc;
+	cgroup_update_complete(update, &c->spec->resources);
+	rc = check_memory(c, update, err);
+	if (rc >= 0)
+		rc = cgroup_apply(setup_cgroup(c->setup), update, err);
+	if (rc >= 0)
+		cgroup_update_remember(&c->spec->resources, update);
+	return rc;
 }
 
 /* ---- listing ---- */

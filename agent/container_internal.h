@@ -39,6 +39,11 @@ struct container {
 	struct loop_source *events; /* of the cgroup */
 	uint64_t oom_kills;         /* the last number that could be read */
 
+	/* oom_done is set: somebody waits for more kills than oom_seen */
+	uint64_t oom_seen;
+	container_done_fn oom_done;
+	void *oom_userdata;
+
 	/* creation under way: found by nobody */
 	container_done_fn create_done;
 	void *create_userdata;
@@ -56,6 +61,10 @@ struct container {
 	container_done_fn freeze_done;
 	void *freeze_userdata;
 };
+
+/* Answer whoever waits for kills by the memory limit, if there were any, or there will be none. */
+void container_oom_settle(struct container *c, bool ended);
+void container_oom_cancel(struct container *c);
 
 /* The cgroup has changed: answer whoever waits for it to be (un)frozen. */
 void container_freeze_settle(struct container *c, bool frozen);

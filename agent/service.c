@@ -120,6 +120,11 @@ static const struct ttrpc_method service_methods[] = {
 	METHOD("ServeNames", serve_names_request, empty, NOTHING, service_serve_names),
 	METHOD("NextQuery", empty, next_query_response, NOTHING, service_next_query),
 	METHOD("AnswerQuery", answer_query_request, empty, NOTHING, service_answer_query),
+	METHOD("UpdateContainer", update_container_request, empty, CONTAINER, service_update_container),
+	METHOD("StatContainer", container_ref, stat_container_response, CONTAINER, service_stat_container),
+	METHOD("WaitOom", wait_oom_request, wait_oom_response, CONTAINER, service_wait_oom),
+	METHOD("UpdateMachine", update_machine_request, update_machine_response, NOTHING,
+	       service_update_machine),
 	METHOD("Shutdown", empty, empty, NOTHING, service_shutdown),
 };
 
@@ -169,8 +174,10 @@ int service_create(struct loop *loop, struct container_table *containers, struct
 
 	if (!s)
 		return -ENOMEM;
-	if (network_create(loop, NULL, &s->network) < 0 || names_create(loop, CGROUP_ROOT, &s->names) < 0) {
+	if (network_create(loop, NULL, &s->network) < 0 || names_create(loop, CGROUP_ROOT, &s->names) < 0 ||
+	    machine_create(loop, container_table_reaper(containers), MACHINE_SYSFS, &s->machine) < 0) {
 		network_destroy(s->network);
+		names_destroy(s->names);
 		free(s);
 		return -ENOMEM;
 	}
@@ -195,6 +202,7 @@ void service_destroy(struct service *s)
 		ttrpc_call_fail(s->shutdown_call, TTRPC_CANCELED, "the agent is ending");
 	network_destroy(s->network);
 	names_destroy(s->names);
+	machine_destroy(s->machine);
 	free(s);
 }
 

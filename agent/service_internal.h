@@ -10,6 +10,7 @@
 #define ONGGI_AGENT_SERVICE_INTERNAL_H
 
 #include "agent/container.h"
+#include "agent/machine.h"
 #include "agent/names.h"
 #include "agent/network.h"
 #include "agent/service.h"
@@ -25,6 +26,7 @@ struct service {
 	struct share *share;
 	struct network *network;
 	struct names *names;
+	struct machine *machine;
 	struct ttrpc_service ttrpc;
 	const struct service_hooks *hooks;
 	struct ttrpc_call *shutdown_call; /* a Shutdown is under way */
@@ -94,5 +96,11 @@ int service_update_network(const struct service_call *c, const void *message, st
 int service_serve_names(const struct service_call *c, const void *message, struct err *err);
 int service_next_query(const struct service_call *c, const void *message, struct err *err);
 int service_answer_query(const struct service_call *c, const void *message, struct err *err);
+
+/* service_resources.c */
+int service_update_container(const struct service_call *c, const void *message, struct err *err);
+int service_stat_container(const struct service_call *c, const void *message, struct err *err);
+int service_wait_oom(const struct service_call *c, const void *message, struct err *err);
+int service_update_machine(const struct service_call *c, const void *message, struct err *err);
 
 #endif
