@@ -81,3 +81,9 @@ size_t vm_console_tail(struct vm *vm, char *buf, size_t size)
 {
 	return vm->driver->console_tail(vm, buf, size);
 }
+
+size_t vm_memory_ranges(const struct vm_driver *driver, uint64_t memory_mib,
+			struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX])
+{
+	return driver->memory_ranges ? driver->memory_ranges(memory_mib, ranges) : 0;
+}

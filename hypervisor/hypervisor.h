@@ -44,8 +44,15 @@ struct vm_config {
 	const char *kernel, *initrd; /* absolute paths, like vmm_path */
 	const char *extra_cmdline; /* appended to the kernel command line; may be NULL */
 	enum vm_accel accel;
-	unsigned int vcpus;     /* 1 to 64 */
-	uint64_t memory_mib;    /* 64 to 1 TiB */
+	/*
+	 * What the guest boots with, and what the machine has beside it for the guest to take into
+	 * use later (hot-plug within the guest, by vm_memory_ranges). 0, or less than the former: no
+	 * more than that. What is not in use costs next to nothing.
+	 */
+	unsigned int vcpus;      /* 1 to 64 */
+	unsigned int vcpus_max;  /* to 64 */
+	uint64_t memory_mib;     /* 64 to 1 TiB */
+	uint64_t memory_max_mib; /* to 1 TiB */
 	bool debug;             /* verbose guest console */
 	/*
 	 * Connected vhost-user socket of the file server, or -1. Borrowed: the driver passes a
@@ -63,7 +70,7 @@ struct vm_config {
 	 */
 	const struct vm_saved *restore;
 	/*
-	 * NULL, or a file (O_RDWR, of memory_mib) that is to be the guest's memory, so that the
+	 * NULL, or a file (O_RDWR, of vm_config_built_mib) that is to be the guest's memory, so that the
 	 * machine can be saved. Borrowed. Such a machine has no share.
 	 */
 	const int *memory_file;
@@ -90,6 +97,12 @@ struct vm_device {
 	const char *tag;     /* shares */
 };
 
+/* Memory of the machine itself, of which the guest boots with memory_mib. */
+static inline uint64_t vm_config_built_mib(const struct vm_config *c)
+{
+	return c->memory_max_mib > c->memory_mib ? c->memory_max_mib : c->memory_mib;
+}
+
 struct vm;
 
 struct vm_events {
@@ -103,6 +116,12 @@ struct vm_events {
 };
 
 typedef void (*vm_done_fn)(int code, const char *message, void *userdata);
+
+/* Memory of the machine: physical addresses, in bytes. */
+struct vm_memory_range {
+	uint64_t start, length;
+};
+#define VM_MEMORY_RANGES_MAX 4
 
 struct vm_driver {
 	const char *name; /* "qemu" */
@@ -121,6 +140,9 @@ struct vm_driver {
 	int (*describe)(const struct vm_config *config, char **ret, struct err *err);
 	void (*kill)(struct vm *vm);
 	size_t (*console_tail)(struct vm *vm, char *buf, size_t size);
+	/* NULL: its machines do not grow. */
+	size_t (*memory_ranges)(uint64_t memory_mib,
+				struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX]);
 };
 
 /* NULL-terminated table; vm_driver_find returns NULL for an unknown name. */
@@ -187,6 +209,13 @@ int vm_save(struct vm *vm, int state_fd, vm_done_fn done, void *userdata, struct
  */
 int vm_describe(const struct vm_driver *driver, const struct vm_config *config, char **ret,
 		struct err *err);
+
+/*
+ * Where the driver's machine with @memory_mib has its memory, upwards. Returns the number of ranges;
+ * 0: a guest cannot take memory into use later.
+ */
+size_t vm_memory_ranges(const struct vm_driver *driver, uint64_t memory_mib,
+			struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX]);
 
 /* SIGKILL; on_exit follows. */
 void vm_kill(struct vm *vm);

@@ -358,7 +358,7 @@ static void on_memory_copied(int code, void *userdata)
 static int begin_restore(struct qemu_vm *q, const struct vm_config *config, struct err *err)
 {
 	const struct vm_saved *from = config->restore;
-	uint64_t bytes = config->memory_mib << 20;
+	uint64_t bytes = vm_config_built_mib(config) << 20;
 	char path[48];
 
 	if (from->memory_bytes != bytes)
@@ -574,4 +574,5 @@ const struct vm_driver qemu_driver = {
 	.describe = qemu_describe,
 	.kill = qemu_kill,
 	.console_tail = qemu_console_tail,
+	.memory_ranges = qemu_memory_ranges,
 };

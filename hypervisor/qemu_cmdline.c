@@ -10,6 +10,8 @@
 #define VCPUS_MAX 64
 #define MEMORY_MIB_MIN 64
 #define MEMORY_MIB_MAX (1u << 20)
+#define LOW_MEMORY_MIB 3072
+#define HIGH_MEMORY_START (UINT64_C(4) << 30)
 
 struct args {
 	char *v[ARGS_MAX + 1];
@@ -120,10 +122,43 @@ static int check(const struct vm_config *c, const struct qemu_cmdline_fds *fds, 
 	if (c->vcpus < 1 || c->vcpus > VCPUS_MAX)
 		return err_set(err, -EINVAL, "virtual machine: %u vCPUs, not 1 to %d", c->vcpus,
 			       VCPUS_MAX);
+	if (c->vcpus_max > VCPUS_MAX || c->memory_max_mib > MEMORY_MIB_MAX)
+		return err_set(err, -EINVAL,
+			       "virtual machine: %u vCPUs and %llu MiB at most, not up to %d and %u",
+			       c->vcpus_max, (unsigned long long)c->memory_max_mib, VCPUS_MAX,
+			       MEMORY_MIB_MAX);
 	if (c->memory_mib < MEMORY_MIB_MIN || c->memory_mib > MEMORY_MIB_MAX)
 		return err_set(err, -EINVAL, "virtual machine: %llu MiB of memory, not %d to %u",
 			       (unsigned long long)c->memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX);
 	return 0;
+}
+
+static unsigned int machine_vcpus(const struct vm_config *c)
+{
+	return c->vcpus_max > c->vcpus ? c->vcpus_max : c->vcpus;
+}
+
+size_t qemu_memory_ranges(uint64_t memory_mib, struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX])
+{
+	uint64_t low = memory_mib < LOW_MEMORY_MIB ? memory_mib : LOW_MEMORY_MIB;
+
+	ranges[0] = (struct vm_memory_range){ 0, low << 20 };
+	if (low == memory_mib)
+		return 1;
+	ranges[1] = (struct vm_memory_range){ HIGH_MEMORY_START, (memory_mib - low) << 20 };
+	return 2;
+}
+
+/* How much of a larger machine the guest takes into use at boot: " mem=256M maxcpus=1". */
+static void size_words(const struct vm_config *c, char *out, size_t size)
+{
+	char memory[32] = "", cpus[32] = "";
+
+	if (vm_config_built_mib(c) > c->memory_mib)
+		snprintf(memory, sizeof(memory), " mem=%lluM", (unsigned long long)c->memory_mib);
+	if (machine_vcpus(c) > c->vcpus)
+		snprintf(cpus, sizeof(cpus), " maxcpus=%u", c->vcpus);
+	snprintf(out, size, "%s%s", memory, cpus);
 }
 
 /*
@@ -137,15 +172,16 @@ static int check(const struct vm_config *c, const struct qemu_cmdline_fds *fds, 
 static int kernel_append(const struct vm_config *c, unsigned int tsc_khz, char **ret,
 			 struct err *err)
 {
-	char tsc[64] = "";
+	char tsc[64] = "", size[64];
 	char *text;
 
 	if (c->accel == VM_ACCEL_TCG && tsc_khz > 0)
 		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", tsc_khz);
+	size_words(c, size, sizeof(size));
 	if (asprintf(&text,
 		     "console=ttyS0 %s panic=-1 reboot=t pcie_ports=native no_timer_check "
-		     "random.trust_cpu=on 8250.nr_uarts=1 dummy.numdummies=0%s%s%s",
-		     c->debug ? "ignore_loglevel" : "quiet loglevel=3", tsc,
+		     "random.trust_cpu=on 8250.nr_uarts=1 dummy.numdummies=0%s%s%s%s",
+		     c->debug ? "ignore_loglevel" : "quiet loglevel=3", tsc, size,
 		     c->extra_cmdline ? " " : "", c->extra_cmdline ? c->extra_cmdline : "") < 0)
 		return err_set_errno(err, -ENOMEM, "kernel command line");
 	if (strlen(text) > QEMU_CMDLINE_APPEND_MAX) {
@@ -187,16 +223,16 @@ static void add_machine(struct args *a, const struct vm_config *c, int memory_fd
 	add(a, "-cpu");
 	add(a, "%s", kvm ? "host" : TCG_CPU);
 	add(a, "-smp");
-	add(a, "%u", c->vcpus);
+	add(a, "%u", machine_vcpus(c));
 	add(a, "-m");
-	add(a, "%lluM", (unsigned long long)c->memory_mib);
+	add(a, "%lluM", (unsigned long long)vm_config_built_mib(c));
 	add(a, "-object");
 	if (memory_fd > 0)
 		add(a, "memory-backend-file,id=mem,size=%lluM,share=on,mem-path=/proc/self/fd/%d",
-		    (unsigned long long)c->memory_mib, memory_fd);
+		    (unsigned long long)vm_config_built_mib(c), memory_fd);
 	else
 		add(a, "memory-backend-memfd,id=mem,size=%lluM,share=on",
-		    (unsigned long long)c->memory_mib);
+		    (unsigned long long)vm_config_built_mib(c));
 }
 
 /*

@@ -44,6 +44,12 @@ void qemu_cmdline_free(char **argv);
 /* A value for an option list; -EINVAL with control characters, -ENOMEM. The caller frees *ret. */
 int qemu_cmdline_escape(const char *value, char **ret);
 
+/*
+ * Memory of microvm: a part below 3 GiB, the rest from 4 GiB on, with PCI in between
+ * (hw/i386/microvm.c). As vm_memory_ranges.
+ */
+size_t qemu_memory_ranges(uint64_t memory_mib, struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX]);
+
 /* Name of the bus that hot-plug slot @slot (0 to VM_HOTPLUG_SLOTS - 1) is. */
 #define QEMU_CMDLINE_BUS_FORMAT "slot%u"
 

@@ -28,9 +28,11 @@ struct config {
 	char *kernel, *initrd;    /* "kernel", "initrd": default beside the program in a checkout, else in ../lib/onggi */
 	char *file_server;        /* "file_server": NULL: the usual places */
 	uint32_t memory_mib;      /* "memory_mib": guest memory beside the container's own limit, default 256, 64 to 1 TiB */
+	uint32_t memory_max_mib;  /* "memory_max_mib": what a guest may grow to; 0: not given */
 	uint32_t vcpus;           /* "vcpus": default 1, 1 to 64 */
 	/* "host_overhead_mib": memory on the host that VMM and helpers may need beside the guest's, default 512, 64 to 65536 */
 	uint32_t host_overhead_mib;
+	uint32_t vcpus_max;       /* "vcpus_max": what a guest may grow to; 0: not given */
 	uint32_t boot_timeout_ms; /* "boot_timeout_s" in the file: agent must answer in that time; default 30, 1 to 600 */
 	char *template;           /* "template": "on" (default), "off" or NULL: always boot */
 	char *template_dir;       /* "template_dir": default CONFIG_TEMPLATE_DIR */

@@ -12,7 +12,11 @@
 #include "hypervisor/hypervisor.h"
 #include "shim/config.h"
 
-/* Everything but name, descriptors and what is restored. Strings are borrowed from @config. */
+/*
+ * For a guest that boots with so much, in a machine that has room for more (machine_size.h).
+ * Everything but name, descriptors and what is restored. Strings are borrowed from
+ * @config.
+ */
 void machine_shape(const struct config *config, enum vm_accel accel, unsigned int vcpus,
 		   uint64_t memory_mib, struct vm_config *ret);
 

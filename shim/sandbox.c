@@ -17,6 +17,7 @@
 #include "common/path.h"
 #include "hypervisor/accel.h"
 #include "shim/monitor.h"
+#include "shim/sandbox_machine.h"
 #include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
 #include "shim/sandbox_vm.h"
@@ -139,6 +140,7 @@ static void work_now(void *userdata)
 	/* Until something has been created the VM boots for what is to come. */
 	if (s->phase != SANDBOX_DOWN && !s->idle && !needs_vm(s))
 		sandbox_vm_stop(s);
+	sandbox_machine_fit(s, NULL, NULL);
 	if (!s->containers && !s->idle) {
 		sandbox_finish_if_empty(s);
 		s->on_empty(s->userdata);
@@ -219,6 +221,7 @@ static void idle_too_long(void *userdata)
 static int copy_options(struct sandbox *s, const struct sandbox_options *options)
 {
 	s->options = *options;
+	machine_bounds_of(options->config, &s->machine.bounds);
 	s->root = strdup(options->root);
 	s->id = strdup(options->id);
 	s->record = calloc(1, sizeof(*s->record));

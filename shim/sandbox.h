@@ -30,6 +30,7 @@
 #include "hypervisor/virtiofsd.h"
 #include "shim/config.h"
 #include "shim/hostshare.h"
+#include "shim/machine_size.h"
 #include "shim/state.h"
 
 /*
@@ -71,6 +72,7 @@ struct sandbox_options {
 	const char *netns_path; /* NULL: none */
 	bool network; /* the caller lives in that namespace: reproduce it in the guest */
 	const struct config *config; /* borrowed for the sandbox's life */
+	/* what the first guest boots with; further ones by what their containers need */
 	unsigned int vcpus;
 	uint64_t memory_mib;
 	const struct vm_driver *driver;	       /* borrowed */
@@ -96,6 +98,19 @@ enum sandbox_witness {
 
 struct task;
 struct sandbox_network;
+struct sandbox_machine_waiter; /* sandbox_machine.c */
+
+/* How large the guest is, and is to be: sandbox_machine.h. */
+struct sandbox_machine {
+	struct machine_bounds bounds;
+	struct machine_size built; /* the VM itself */
+	struct machine_size boot;  /* what its guest began with */
+	struct machine_size now;   /* in use, as the agent says */
+	struct machine_size target;
+	bool under_way;
+	uint64_t serial; /* of the last call */
+	struct sandbox_machine_waiter *waiters;
+};
 
 struct sandbox {
 	struct loop *loop;
@@ -114,6 +129,10 @@ struct sandbox {
 	/* what the agent said of its guest; kernel is sanitized */
 	char guest_kernel[65];
 	uint64_t guest_memory_total, guest_memory_available;
+	struct sandbox_machine machine;
+	/* May be set by who made it: the memory limit of @c has killed something (c->oom_kills). */
+	void (*on_oom)(struct task *c, void *userdata);
+	void *oom_userdata;
 	struct task *containers;
 	unsigned int n_containers;
 	uint64_t next_serial;

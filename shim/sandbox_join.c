@@ -13,12 +13,10 @@
 
 #include "common/path.h"
 #include "common/trace.h"
+#include "shim/machine_size.h"
 #include "shim/monitor.h"
 #include "shim/sandbox_launch.h"
 
-#define CPU_PERIOD_DEFAULT_US 100000
-#define VCPUS_MAX 64
-#define MEMORY_MIB_MAX (1u << 20)
 #define ID_ATTEMPTS_MAX 100
 
 void sandbox_join_finish(struct sandbox_join *j)
@@ -140,31 +138,14 @@ static int find(int rootfd, const struct stat *netns, const char *cri_id, char *
 
 /* ---- launching ---- */
 
-static unsigned int choose_vcpus(const struct oci_spec *spec, const struct config *config)
+static struct machine_size choose_size(const struct oci_spec *spec, const struct config *config)
 {
-	const struct oci_resources *res = &spec->resources;
-	uint64_t period =
-		res->has_cpu_period && res->cpu_period ? res->cpu_period : CPU_PERIOD_DEFAULT_US;
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t n = config->vcpus, wanted;
+	struct machine_need need = { 0 };
+	struct machine_bounds bounds;
 
-	if (res->has_cpu_quota && res->cpu_quota > 0) {
-		wanted = ((uint64_t)res->cpu_quota - 1) / period + 1;
-		n = wanted > n ? wanted : n;
-	}
-	if (online > 0 && n > (uint64_t)online)
-		n = (uint64_t)online;
-	return n > VCPUS_MAX ? VCPUS_MAX : n < 1 ? 1 : (unsigned int)n;
-}
-
-static uint64_t choose_memory_mib(const struct oci_spec *spec, const struct config *config)
-{
-	const struct oci_resources *res = &spec->resources;
-	uint64_t mib = config->memory_mib;
-
-	if (res->has_memory_limit && res->memory_limit > 0)
-		mib += (((uint64_t)res->memory_limit - 1) >> 20) + 1;
-	return mib > MEMORY_MIB_MAX ? MEMORY_MIB_MAX : mib;
+	machine_bounds_of(config, &bounds);
+	machine_need_update(&need, &spec->resources);
+	return machine_size_for(&bounds.base, &bounds.boot_max, &need, 1);
 }
 
 /*
@@ -194,12 +175,13 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 		  const struct oci_spec *spec, const struct config *config,
 		  struct sandbox_join *join, struct err *err)
 {
+	struct machine_size size = choose_size(spec, config);
 	struct monitor_args args = {
 		.root = (char *)(uintptr_t)state_root,
 		.cri_sandbox_id = (char *)(uintptr_t)cri_sandbox_id(spec),
 		.netns_path = spec->namespaces[OCI_NS_NETWORK].path,
-		.vcpus = choose_vcpus(spec, config),
-		.memory_mib = choose_memory_mib(spec, config),
+		.vcpus = size.vcpus,
+		.memory_mib = size.memory_mib,
 		.config = *config,
 		.trace = (char *)(uintptr_t)trace_path(),
 		.trace_start_us = trace_start_us(),

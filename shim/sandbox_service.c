@@ -7,6 +7,7 @@
 #include "shim/services.h"
 #include "shim/task.h"
 #include "shim/task_hooks.h"
+#include "shim/task_oom.h"
 
 /* Processes of a container that are shown. */
 #define PROCESSES_MAX 65536u
@@ -191,6 +192,49 @@ static void run_hooks(struct ttrpc_call *call, const void *message, void *userda
 		task_run_hooks(c, hooks_ended, call);
 }
 
+/* ---- WaitOom ---- */
+
+static void oom_told(uint64_t kills, bool ended, void *userdata)
+{
+	Onggi__Sandbox__V1__WaitOomResponse response = ONGGI__SANDBOX__V1__WAIT_OOM_RESPONSE__INIT;
+
+	response.oom_kills = kills;
+	response.ended = ended;
+	ttrpc_call_reply(userdata, &response.base);
+}
+
+static bool oom_is_gone(void *userdata)
+{
+	return !ttrpc_call_conn(userdata);
+}
+
+static void oom_forget(void *userdata)
+{
+	ttrpc_call_fail(userdata, TTRPC_CANCELED, "nobody waits any more");
+}
+
+static void wait_oom(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Sandbox__V1__WaitOomRequest *request = message;
+	struct task_oom_listener listener = { .fn = oom_told,
+					      .is_gone = oom_is_gone,
+					      .forget = oom_forget,
+					      .userdata = call,
+					      .seen = request->seen };
+	struct task *c = task_find(userdata, request->id);
+	int r;
+
+	if (!c) {
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container '%s' does not exist",
+				request->id);
+		return;
+	}
+	r = task_oom_listen(c, &listener);
+	if (r < 0)
+		ttrpc_call_fail(call, TTRPC_RESOURCE_EXHAUSTED,
+				"too many wait for events of container '%s'", request->id);
+}
+
 const struct ttrpc_method sandbox_service_methods[] = {
 	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor,
 	  &onggi__sandbox__v1__empty__descriptor, attach },
@@ -200,6 +244,8 @@ const struct ttrpc_method sandbox_service_methods[] = {
 	  &onggi__sandbox__v1__processes_response__descriptor, processes },
 	{ "RunHooks", &onggi__sandbox__v1__run_hooks_request__descriptor,
 	  &onggi__sandbox__v1__empty__descriptor, run_hooks },
+	{ "WaitOom", &onggi__sandbox__v1__wait_oom_request__descriptor,
+	  &onggi__sandbox__v1__wait_oom_response__descriptor, wait_oom },
 };
 const size_t sandbox_service_n_methods = ARRAY_SIZE(sandbox_service_methods);
 

@@ -64,8 +64,8 @@ void sandbox_template_make(struct sandbox *s)
 	if (!s->wants_template)
 		return;
 	s->wants_template = false;
-	r = template_maker_launch(s->options.config, s->accel, s->options.vcpus,
-				  s->options.memory_mib);
+	r = template_maker_launch(s->options.config, s->accel, s->machine.boot.vcpus,
+				  s->machine.boot.memory_mib);
 	if (r < 0)
 		sandbox_log(s, LOG_LEVEL_WARNING, "the template maker was not started: %s",
 			    strerror(-r));

@@ -10,6 +10,7 @@
 #include "common/trace.h"
 #include "shim/machine.h"
 #include "shim/sandbox_dns.h"
+#include "shim/sandbox_machine.h"
 #include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
 #include "shim/task.h"
@@ -196,10 +197,10 @@ static int start_vmm(struct sandbox *s, int share_fd, struct err *err)
 {
 	_cleanup_(template_close_p) struct template *template = NULL;
 	static const struct vm_events events = { .on_exit = vm_ended };
+	struct machine_size boot = sandbox_machine_boot(s);
 	struct vm_config machine;
 
-	machine_shape(s->options.config, s->accel, s->options.vcpus, s->options.memory_mib,
-		      &machine);
+	machine_shape(s->options.config, s->accel, boot.vcpus, boot.memory_mib, &machine);
 	machine.name = s->id;
 	machine.share_fd = share_fd;
 	machine.share_tag = SANDBOX_SHARE_TAG;

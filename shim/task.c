@@ -10,6 +10,7 @@
 #include "shim/sandbox_cgroup.h"
 #include "shim/task_create.h"
 #include "shim/task_hooks.h"
+#include "shim/task_oom.h"
 
 /* ---- finding, holding ---- */
 
@@ -44,6 +45,7 @@ void task_unref(struct task *c)
 	if (!c || --c->refs > 0)
 		return;
 	loop_source_destroy(c->exec_timer);
+	task_oom_ended(c);
 	task_creation_free(c->creation);
 	task_cgroup_free(c->cgroup);
 	container_record_free(c->record);
@@ -122,6 +124,12 @@ void task_remove(struct task *c)
 
 /* ---- what its processes tell ---- */
 
+bool task_is_alive(const struct task *c)
+{
+	return !c->creation && !c->deleting && !c->removed && c->init && !c->init->ended &&
+	       c->init->state != PROC_STOPPED;
+}
+
 bool task_needs_vm(const struct task *c)
 {
 	if (c->creation || (c->init && c->init->state != PROC_STOPPED))
@@ -189,6 +197,7 @@ void task_proc_stopped(struct proc *p)
 	c->record->exit_status = p->exit_status;
 	save_or_log(c);
 	sandbox_cgroup_refresh(c->sandbox);
+	task_oom_ended(c);
 	if (!c->execs || c->exec_timer || c->removed)
 		return;
 	if (loop_add_timer(c->sandbox->loop, TASK_EXEC_DRAIN_MS, execs_too_slow, c,

@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/oci.h"
+#include "shim/machine_size.h"
 #include "shim/proc.h"
 #include "shim/sandbox.h"
 
@@ -24,7 +25,8 @@
 /* After init's end: how long output of its execs may still be under way. */
 #define TASK_EXEC_DRAIN_MS 10000
 
-struct task_creation; /* task_create.h */
+struct task_creation;	  /* task_create.h */
+struct task_oom_listener; /* task_oom.h */
 
 struct task {
 	unsigned int refs;
@@ -44,6 +46,11 @@ struct task {
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
 	bool in_guest;			/* the agent may know it */
 	bool start_hooks;		/* programs that run in the guest before it starts */
+	struct machine_need need;	/* what it may use of the guest */
+	uint64_t oom_kills;		/* processes that its memory limit has killed */
+	struct task_oom_listener *oom_listeners;
+	size_t n_oom_listeners;
+	bool updating; /* its limits are being changed */
 	bool deleting;
 	bool removed; /* no longer in the sandbox's list */
 };
@@ -90,6 +97,9 @@ void task_proc_stopped(struct proc *p);
 
 /* Forget the stopped execs that nobody will ask for. Not from within a callback of theirs. */
 void task_sweep(struct task *c);
+
+/* Whether it is created, running or paused: its cgroup is there in the guest. */
+bool task_is_alive(const struct task *c);
 
 /* Whether it needs the VM: being created, created, running, or output of it is under way. */
 bool task_needs_vm(const struct task *c);

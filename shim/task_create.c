@@ -21,6 +21,8 @@
 #include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
 #include "shim/sandbox_cgroup.h"
+#include "shim/sandbox_machine.h"
+#include "shim/task_oom.h"
 
 /* Warnings of the agent that are logged. */
 #define WARNINGS_MAX 32
@@ -105,6 +107,7 @@ static void succeed(struct task *c)
 	c->creation = NULL;
 	creation->done(TTRPC_OK, "", creation->userdata);
 	task_creation_free(creation);
+	task_oom_watch(c);
 	proc_set_created(c->init);
 }
 
@@ -238,10 +241,20 @@ static void ask_agent(struct task *c)
 	free_paths(paths, n);
 }
 
+/* A guest that cannot be as large as it should be has said so in the log; the limits hold all the same. */
+static void machine_fits(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct task *c = userdata;
+
+	if (!c->removed && c->creation && !c->creation->sent && !agent_code_is_loss(code))
+		ask_agent(c);
+	task_unref(c);
+}
+
 void task_guest_ready(struct task *c)
 {
 	if (c->creation && !c->creation->sent)
-		ask_agent(c);
+		sandbox_machine_fit(c->sandbox, machine_fits, task_ref(c));
 }
 
 void task_create_cancel(struct task *c)
@@ -343,6 +356,7 @@ static int prepare(struct task *c, const struct task_config *config, struct err 
 	if (c->creation->spec->process.terminal != config->io.terminal)
 		return err_set(err, -EINVAL, "field 'process.terminal' and the request differ");
 	c->start_hooks = c->creation->spec->n_hooks[OCI_HOOK_START_CONTAINER] > 0;
+	machine_need_update(&c->need, &c->creation->spec->resources);
 	if ((r = fill_record(c->record, c->creation->spec)) < 0)
 		return err_set_errno(err, r, "record");
 	if ((r = task_choose_namespaces(c, c->creation->spec, err)) < 0 ||
@@ -425,5 +439,5 @@ void task_create(struct sandbox *s, const struct task_config *config, proc_done_
 	if (r < 0)
 		fail_err(c, r, &err);
 	else if (s->phase == SANDBOX_READY)
-		ask_agent(c);
+		task_guest_ready(c);
 }

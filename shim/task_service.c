@@ -5,8 +5,11 @@
 #include "common/proto/task.pb-c.h"
 #include "shim/services.h"
 #include "shim/task.h"
+#include "shim/task_stats.h"
+#include "shim/task_update.h"
 
 #define TYPE_PROCESS "Process"
+#define TYPE_RESOURCES "LinuxResources"
 
 /* ---- finding whom a request means ---- */
 
@@ -276,11 +279,11 @@ static void task_service_delete(struct ttrpc_call *call, const void *message, vo
  * "types.containerd.io/opencontainers/runtime-spec/1/Process" and the like: the last segment
  * counts.
  */
-static bool is_process(const Containerd__Task__V2__Any *any)
+static bool is_type(const Containerd__Task__V2__Any *any, const char *type)
 {
 	const char *last = strrchr(any->type_url, '/');
 
-	return !strcmp(last ? last + 1 : any->type_url, TYPE_PROCESS);
+	return !strcmp(last ? last + 1 : any->type_url, type);
 }
 
 static void task_service_exec(struct ttrpc_call *call, const void *message, void *userdata)
@@ -296,7 +299,7 @@ static void task_service_exec(struct ttrpc_call *call, const void *message, void
 
 	if (!c)
 		return;
-	if (!request->spec || !is_process(request->spec)) {
+	if (!request->spec || !is_type(request->spec, TYPE_PROCESS)) {
 		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "exec needs an OCI process, not '%s'",
 				request->spec ? request->spec->type_url : "");
 		return;
@@ -405,14 +408,53 @@ static void task_service_shutdown(struct ttrpc_call *call, const void *message, 
 	sandbox_abandon(userdata);
 }
 
+/* ---- Update, Stats ---- */
+
 static void task_service_update(struct ttrpc_call *call, const void *message, void *userdata)
 {
-	ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "update of resources is not supported");
+	const Containerd__Task__V2__UpdateTaskRequest *request = message;
+	struct task *c = find_task(userdata, call, request->id);
+	struct pending *pending;
+
+	if (!c)
+		return;
+	if (!request->resources || !is_type(request->resources, TYPE_RESOURCES)) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT,
+				"update needs OCI resources, not '%s'",
+				request->resources ? request->resources->type_url : "");
+		return;
+	}
+	pending = pend(call, c, NULL);
+	if (pending)
+		task_update(c, request->resources->value.data, request->resources->value.len,
+			    reply_empty, pending);
+}
+
+static void stats_taken(enum ttrpc_code code, const char *message, const void *metrics, size_t len,
+			void *userdata)
+{
+	Containerd__Task__V2__StatsResponse response = CONTAINERD__TASK__V2__STATS_RESPONSE__INIT;
+	Containerd__Task__V2__Any any = CONTAINERD__TASK__V2__ANY__INIT;
+	struct pending *pending = userdata;
+
+	if (pending_failed(pending, code, message))
+		return;
+	any.type_url = (char *)(uintptr_t)TASK_STATS_TYPE_URL;
+	any.value.data = (uint8_t *)(uintptr_t)metrics;
+	any.value.len = len;
+	response.stats = &any;
+	ttrpc_call_reply(pending->call, &response.base);
+	pending_free(pending);
 }
 
 static void task_service_stats(struct ttrpc_call *call, const void *message, void *userdata)
 {
-	ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "statistics are not supported");
+	const Containerd__Task__V2__StatsRequest *request = message;
+	struct task *c = find_task(userdata, call, request->id);
+	struct pending *pending = c ? pend(call, c, NULL) : NULL;
+
+	if (pending)
+		task_stats(c, stats_taken, pending);
 }
 
 static void task_service_checkpoint(struct ttrpc_call *call, const void *message, void *userdata)

@@ -136,7 +136,8 @@ int template_make(const struct config *config, enum vm_accel accel, unsigned int
 	machine_shape(config, accel, vcpus, memory_mib, &machine);
 	if ((r = vm_describe(driver, &machine, &description, err)) < 0 ||
 	    (r = template_store_open(config->template_dir, true, &store, err)) < 0 ||
-	    (r = template_begin(store, description, memory_mib << 20, &draft, err)) < 0)
+	    (r = template_begin(store, description, vm_config_built_mib(&machine) << 20, &draft,
+			    err)) < 0)
 		return r;
 	if (!replace && is_there(store, description, config))
 		return 0;

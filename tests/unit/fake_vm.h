@@ -69,6 +69,16 @@ static struct {
 	bool ignore_signals; /* SignalProcess is not answered */
 	bool bad_status;     /* WaitProcess answers an impossible status */
 	const char *create_error;
+	/* limits, statistics, size */
+	char last_resources[256];
+	const char *update_error, *machine_error;
+	unsigned int updates, machine_updates;
+	uint64_t machine_mib;		/* as it was last asked for; 0: never */
+	uint32_t machine_cpus;
+	bool hold_machine;		/* UpdateMachine is not answered */
+	struct ttrpc_call *oom_call;	/* WaitOom that waits */
+	uint64_t oom_seen;
+	uint64_t driver_memory_max_mib; /* what the last VM was built with */
 	pid_t files_pid;
 } fake;
 
@@ -444,6 +454,71 @@ static inline void fake_remove_container(struct ttrpc_call *call, const void *me
 	ttrpc_call_reply(call, &fake_empty.base);
 }
 
+static inline void fake_update_container(struct ttrpc_call *call, const void *message,
+					 void *userdata)
+{
+	const Onggi__Agent__V1__UpdateContainerRequest *request = message;
+
+	fake.updates++;
+	snprintf(fake.last_resources, sizeof(fake.last_resources), "%.*s",
+		 (int)request->resources.len, (const char *)request->resources.data);
+	if (fake.update_error)
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "%s", fake.update_error);
+	else
+		ttrpc_call_reply(call, &fake_empty.base);
+}
+
+static inline void fake_stat(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	Onggi__Agent__V1__StatContainerResponse r =
+		ONGGI__AGENT__V1__STAT_CONTAINER_RESPONSE__INIT;
+
+	r.memory_current = 4711;
+	r.pids_current = 1;
+	ttrpc_call_reply(call, &r.base);
+}
+
+static inline void fake_answer_oom(uint64_t kills, bool ended)
+{
+	Onggi__Agent__V1__WaitOomResponse r = ONGGI__AGENT__V1__WAIT_OOM_RESPONSE__INIT;
+
+	r.oom_kills = kills;
+	r.ended = ended;
+	ttrpc_call_reply(TAKE_PTR(fake.oom_call), &r.base);
+}
+
+static inline void fake_wait_oom(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Agent__V1__WaitOomRequest *request = message;
+
+	if (fake.oom_call)
+		fake_answer_oom(0, true);
+	fake.oom_call = call;
+	fake.oom_seen = request->seen;
+}
+
+static inline void fake_update_machine(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Agent__V1__UpdateMachineRequest *request = message;
+	Onggi__Agent__V1__UpdateMachineResponse r =
+		ONGGI__AGENT__V1__UPDATE_MACHINE_RESPONSE__INIT;
+
+	fake.machine_updates++;
+	fake.machine_mib = request->memory_bytes >> 20;
+	fake.machine_cpus = request->cpus;
+	if (fake.hold_machine) {
+		fake_hold(userdata, call);
+		return;
+	}
+	if (fake.machine_error) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "%s", fake.machine_error);
+		return;
+	}
+	r.memory_bytes = request->memory_bytes;
+	r.cpus = request->cpus;
+	ttrpc_call_reply(call, &r.base);
+}
+
 #define FAKE_METHOD(name_, request_, response_, handler_)                      \
 	{                                                                      \
 		name_, &onggi__agent__v1__##request_##__descriptor,            \
@@ -467,6 +542,11 @@ static const struct ttrpc_method fake_methods[] = {
 	FAKE_METHOD("ListProcesses", container_ref, list_processes_response, fake_list),
 	FAKE_METHOD("RemoveProcess", process_ref, empty, fake_remove_process),
 	FAKE_METHOD("RemoveContainer", container_ref, empty, fake_remove_container),
+	FAKE_METHOD("UpdateContainer", update_container_request, empty, fake_update_container),
+	FAKE_METHOD("StatContainer", container_ref, stat_container_response, fake_stat),
+	FAKE_METHOD("WaitOom", wait_oom_request, wait_oom_response, fake_wait_oom),
+	FAKE_METHOD("UpdateMachine", update_machine_request, update_machine_response,
+		    fake_update_machine),
 };
 
 static struct ttrpc_service fake_service = { .name = "onggi.agent.v1.Agent",
@@ -499,6 +579,8 @@ static inline void fake_vm_destroy(struct vm *base)
 	for (int i = 0; i < FAKE_PROCS_MAX; i++)
 		fake_free_proc(&vm->procs[i]);
 	ttrpc_server_destroy(vm->server);
+	if (fake.oom_call)
+		ttrpc_call_fail(TAKE_PTR(fake.oom_call), TTRPC_CANCELED, "gone");
 	for (unsigned int i = 0; i < vm->n_held; i++)
 		ttrpc_call_fail(vm->held[i], TTRPC_CANCELED, "gone");
 	cleanup_close_p(&vm->channel);
@@ -529,6 +611,13 @@ static inline size_t fake_vm_console(struct vm *base, char *buf, size_t size)
 	return (size_t)snprintf(buf, size, "Kernel panic - not syncing");
 }
 
+static inline size_t fake_vm_ranges(uint64_t memory_mib,
+				    struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX])
+{
+	ranges[0] = (struct vm_memory_range){ 0, memory_mib << 20 };
+	return 1;
+}
+
 static const struct vm_driver fake_driver = {
 	.name = "fake",
 	.create = fake_vm_create,
@@ -537,6 +626,7 @@ static const struct vm_driver fake_driver = {
 	.pid = fake_vm_pid,
 	.kill = fake_vm_kill,
 	.console_tail = fake_vm_console,
+	.memory_ranges = fake_vm_ranges,
 };
 
 static inline int fake_vm_create(struct loop *loop, const struct vm_config *config,
@@ -547,6 +637,7 @@ static inline int fake_vm_create(struct loop *loop, const struct vm_config *conf
 	int pair[2];
 
 	vm->vm.driver = &fake_driver;
+	fake.driver_memory_max_mib = config->memory_max_mib;
 	vm->unread = -EBADF;
 	vm->loop = loop;
 	vm->events = *events;

@@ -103,6 +103,8 @@ static inline int world_setup_bare(void **state)
 	assert_int_equal(loop_create(&w->loop), 0);
 	w->config = (struct config){ .accel = (char *)"tcg",
 				     .driver = (char *)"fake",
+				     .memory_mib = 256,
+				     .vcpus = 1,
 				     .boot_timeout_ms = 10000 };
 	*state = w;
 	return 0;

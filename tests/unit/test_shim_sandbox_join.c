@@ -366,7 +366,7 @@ static void size_of_the_vm_follows_the_limits_of_the_first_container(void **stat
 	assert_int_equal(io_read_file(AT_FDCWD, path, 65536, &cmdline, &len), 0);
 	for (size_t i = 0; i < len && i < sizeof(text) - 1; i++)
 		text[i] = cmdline[i] ? cmdline[i] : ' ';
-	assert_non_null(strstr(text, "--memory-mib=193 "));
+	assert_non_null(strstr(text, "--memory-mib=256 "));
 	snprintf(path, sizeof(path), "--vcpus=%ld ", sysconf(_SC_NPROCESSORS_ONLN));
 	assert_non_null(strstr(text, path));
 	sandbox_join_finish(&j);

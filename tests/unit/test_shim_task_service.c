@@ -440,17 +440,10 @@ static void paused_container_is_shown_as_such_with_its_execs(void **state)
 
 static void what_is_not_supported_says_so(void **state)
 {
-	Containerd__Task__V2__UpdateTaskRequest update =
-		CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
-	Containerd__Task__V2__StatsRequest stats = CONTAINERD__TASK__V2__STATS_REQUEST__INIT;
 	Containerd__Task__V2__CheckpointTaskRequest checkpoint =
 		CONTAINERD__TASK__V2__CHECKPOINT_TASK_REQUEST__INIT;
 	struct world *w = *state;
 
-	assert_int_equal(WORLD_CALL(w, "Update", &update, empty),
-			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
-	assert_int_equal(WORLD_CALL(w, "Stats", &stats, stats_response),
-			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
 	assert_int_equal(WORLD_CALL(w, "Checkpoint", &checkpoint, empty),
 			 ttrpc_code_to_errno(TTRPC_UNIMPLEMENTED));
 	assert_non_null(strstr(w->err.text, "checkpoint"));

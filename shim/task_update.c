@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/task_update.h"
+
+#include <string.h>
+
+#include "common/proto/agent.pb-c.h"
+#include "shim/sandbox_machine.h"
+
+struct update_call {
+	struct task *c;
+	struct machine_need before, after;
+	uint8_t *resources;
+	size_t len;
+	proc_done_fn done;
+	void *userdata;
+};
+
+static void update_over(struct update_call *call, enum ttrpc_code code, const char *message)
+{
+	struct task *c = call->c;
+
+	c->updating = false;
+	c->need = code == TTRPC_OK ? call->after : call->before;
+	/* What is not needed any more, or was taken for nothing. */
+	sandbox_machine_fit(c->sandbox, NULL, NULL);
+	call->done(code, message, call->userdata);
+	task_unref(c);
+	free(call->resources);
+	free(call);
+}
+
+static void agent_updated(enum ttrpc_code code, const char *message, const void *response,
+			  void *userdata)
+{
+	char text[AGENT_TEXT_MAX];
+
+	agent_text(text, sizeof(text), message);
+	update_over(userdata, code, text);
+}
+
+static void machine_fits(enum ttrpc_code code, const char *message, void *userdata)
+{
+	Onggi__Agent__V1__UpdateContainerRequest request =
+		ONGGI__AGENT__V1__UPDATE_CONTAINER_REQUEST__INIT;
+	struct update_call *call = userdata;
+	char text[AGENT_TEXT_MAX];
+
+	if (code != TTRPC_OK) {
+		snprintf(text, sizeof(text), "update container '%s': %s", call->c->record->id,
+			 message);
+		update_over(call, code, text);
+		return;
+	}
+	request.container_id = call->c->record->id;
+	request.resources = (ProtobufCBinaryData){ .data = call->resources, .len = call->len };
+	agent_call(call->c->sandbox, "UpdateContainer", &request.base,
+		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, agent_updated,
+		   call);
+}
+
+/* While it changes the guest holds what is needed before and what is needed after. */
+static void need_both(struct update_call *call)
+{
+	struct task *c = call->c;
+	char text[AGENT_TEXT_MAX];
+
+	c->need = machine_need_larger(&call->before, &call->after);
+	if (call->after.memory_bytes > call->before.memory_bytes &&
+	    sandbox_machine_too_small(c->sandbox, text, sizeof(text)))
+		update_over(call, TTRPC_FAILED_PRECONDITION, text);
+	else
+		sandbox_machine_fit(c->sandbox, machine_fits, call);
+}
+
+static const char *refuse(const struct task *c)
+{
+	if (!task_is_alive(c))
+		return "container not running";
+	return c->updating ? "another update is under way" : NULL;
+}
+
+void task_update(struct task *c, const void *resources, size_t len, proc_done_fn done,
+		 void *userdata)
+{
+	_cleanup_(oci_resources_free_p) struct oci_resources *parsed = NULL;
+	const char *reason = refuse(c);
+	struct err err = ERR_INIT;
+	struct update_call *call;
+	int r;
+
+	if (reason) {
+		done(TTRPC_FAILED_PRECONDITION, reason, userdata);
+		return;
+	}
+	r = oci_resources_parse(resources, len, &parsed, &err);
+	if (r < 0) {
+		done(TTRPC_INVALID_ARGUMENT, err.text, userdata);
+		return;
+	}
+	call = calloc(1, sizeof(*call));
+	if (call)
+		call->resources = malloc(len ? len : 1);
+	if (!call || !call->resources) {
+		free(call);
+		done(TTRPC_RESOURCE_EXHAUSTED, "out of memory", userdata);
+		return;
+	}
+	memcpy(call->resources, resources, len);
+	call->len = len;
+	call->c = task_ref(c);
+	call->before = call->after = c->need;
+	machine_need_update(&call->after, parsed);
+	call->done = done;
+	call->userdata = userdata;
+	c->updating = true;
+	need_both(call);
+}
