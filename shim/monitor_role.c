@@ -31,7 +31,6 @@ static const struct arg {
 	ARG("--memory-mib", ARG_U64, memory_mib),
 	ARG("--trace", ARG_STRING, trace),
 	ARG("--trace-start-us", ARG_U64, trace_start_us),
-	ARG("--memory-base-mib", ARG_UINT, config.memory_mib),
 	ARG("--memory-max-mib", ARG_UINT, config.memory_max_mib),
 	ARG("--vcpus-base", ARG_UINT, config.vcpus),
 	ARG("--vcpus-max", ARG_UINT, config.vcpus_max),

@@ -52,6 +52,11 @@ struct machine_size sandbox_machine_boot(struct sandbox *s)
 	return size;
 }
 
+bool sandbox_machine_is_small(const struct sandbox *s)
+{
+	return !s->machine.under_way && s->machine.now.memory_mib <= s->machine.target.memory_mib;
+}
+
 bool sandbox_machine_too_small(struct sandbox *s, char *text, size_t size)
 {
 	static const struct machine_size endless = { UINT64_MAX, UINT32_MAX };

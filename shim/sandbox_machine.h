@@ -24,6 +24,9 @@ struct machine_size sandbox_machine_boot(struct sandbox *s);
  */
 void sandbox_machine_fit(struct sandbox *s, proc_done_fn done, void *userdata);
 
+/* Whether the guest has given up all that it does not need. */
+bool sandbox_machine_is_small(const struct sandbox *s);
+
 /* Why the needs of all containers do not fit into the machine; false: they do. */
 bool sandbox_machine_too_small(struct sandbox *s, char *text, size_t size);
 

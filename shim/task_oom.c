@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "shim/sandbox_cgroup.h"
 
 static void ask(struct task *c);
 
@@ -39,6 +40,9 @@ static void answered(enum ttrpc_code code, const char *message, const void *resp
 			    "container '%s': its memory limit has killed processes, %llu so far",
 			    c->record->id, (unsigned long long)answer->oom_kills);
 		c->oom_kills = answer->oom_kills;
+		/* Engines look for it in the cgroup of the host. */
+		if (!c->removed)
+			task_cgroup_show_oom(c, NULL, NULL);
 		if (c->sandbox->on_oom)
 			c->sandbox->on_oom(c, c->sandbox->oom_userdata);
 		tell(c, false);

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "common/proto/agent.pb-c.h"
+#include "shim/sandbox_cgroup.h"
 #include "shim/sandbox_machine.h"
 
 struct update_call {
 	struct task *c;
+	struct oci_resources *parsed;
 	struct machine_need before, after;
 	uint8_t *resources;
 	size_t len;
@@ -15,18 +17,87 @@ struct update_call {
 	void *userdata;
 };
 
+static void call_free(struct update_call *call)
+{
+	task_unref(call->c);
+	oci_resources_free(call->parsed);
+	free(call->resources);
+	free(call);
+}
+
+/* ---- the host's side ---- */
+
+/* The guest's limits hold; those of the host are the second wall, and their failure is for the log. */
+static void update_host(struct task *c, const struct oci_resources *resources)
+{
+	struct err err = ERR_INIT;
+
+	if (!c->removed && hostcgroup_update(c, resources, &err) < 0)
+		sandbox_log(c->sandbox, LOG_LEVEL_WARNING, "container '%s': limits on the host: %s",
+			    c->record->id, err.text);
+}
+
+/* Everything but memory, or memory alone. Lists and strings are borrowed from @resources. */
+static struct oci_resources part_of(const struct oci_resources *resources, bool memory)
+{
+	struct oci_resources part = { 0 };
+
+	if (!memory) {
+		part = *resources;
+		part.has_memory_limit = part.has_memory_swap = part.has_memory_reservation = false;
+		return part;
+	}
+	part.has_memory_limit = resources->has_memory_limit;
+	part.memory_limit = resources->memory_limit;
+	part.has_memory_swap = resources->has_memory_swap;
+	part.memory_swap = resources->memory_swap;
+	part.has_memory_reservation = resources->has_memory_reservation;
+	part.memory_reservation = resources->memory_reservation;
+	return part;
+}
+
+static bool lowers_memory(const struct update_call *call)
+{
+	/* No limit is 0, and the highest. */
+	return call->after.memory_bytes &&
+	       (!call->before.memory_bytes || call->after.memory_bytes < call->before.memory_bytes);
+}
+
+/*
+ * The VMM has what its guest has used. A limit below that would end it, so it comes only when the
+ * guest has really given up what it does not need any more.
+ */
+static void guest_has_shrunk(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct update_call *call = userdata;
+	struct oci_resources memory = part_of(call->parsed, true);
+	struct task *c = call->c;
+
+	if (code == TTRPC_OK && !c->updating && task_is_alive(c) &&
+	    sandbox_machine_is_small(c->sandbox))
+		update_host(c, &memory);
+	call_free(call);
+}
+
+/* ---- the guest's side ---- */
+
 static void update_over(struct update_call *call, enum ttrpc_code code, const char *message)
 {
+	struct oci_resources rest = part_of(call->parsed, false);
 	struct task *c = call->c;
 
 	c->updating = false;
 	c->need = code == TTRPC_OK ? call->after : call->before;
-	/* What is not needed any more, or was taken for nothing. */
-	sandbox_machine_fit(c->sandbox, NULL, NULL);
 	call->done(code, message, call->userdata);
-	task_unref(c);
-	free(call->resources);
-	free(call);
+	if (code == TTRPC_OK)
+		update_host(c, &rest);
+	/* What is not needed any more, or was taken for nothing. */
+	if (code == TTRPC_OK && lowers_memory(call)) {
+		sandbox_machine_fit(c->sandbox, guest_has_shrunk, call);
+		return;
+	}
+	sandbox_machine_fit(c->sandbox, NULL, NULL);
+	call_free(call);
 }
 
 static void agent_updated(enum ttrpc_code code, const char *message, const void *response,
@@ -50,6 +121,11 @@ static void machine_fits(enum ttrpc_code code, const char *message, void *userda
 			 message);
 		update_over(call, code, text);
 		return;
+	}
+	if (!lowers_memory(call)) {
+		struct oci_resources memory = part_of(call->parsed, true);
+
+		update_host(call->c, &memory);
 	}
 	request.container_id = call->c->record->id;
 	request.resources = (ProtobufCBinaryData){ .data = call->resources, .len = call->len };
@@ -110,6 +186,7 @@ void task_update(struct task *c, const void *resources, size_t len, proc_done_fn
 	call->c = task_ref(c);
 	call->before = call->after = c->need;
 	machine_need_update(&call->after, parsed);
+	call->parsed = TAKE_PTR(parsed);
 	call->done = done;
 	call->userdata = userdata;
 	c->updating = true;

@@ -6,9 +6,10 @@
 #include "common/proto/sandbox.pb-c.h"
 #include "common/proto/task.pb-c.h"
 #include "common/ttrpc.h"
+#include "shim/runtime/client_internal.h"
 
-#define TASK "containerd.task.v2.Task"
-#define SANDBOX "onggi.sandbox.v1.Sandbox"
+#define TASK CLIENT_TASK_SERVICE
+#define SANDBOX CLIENT_SANDBOX_SERVICE
 #define EMPTY &containerd__task__v2__empty__descriptor
 
 /* Type of the process object in Task.Exec, as containerd writes it. */
@@ -16,11 +17,6 @@
 
 /* Most processes that are listed of one container. */
 #define PROCESSES_MAX 65536u
-
-struct client {
-	struct loop *loop;
-	struct ttrpc_client *ttrpc;
-};
 
 /* Request structures hold char * and never write to it. */
 static char *text(const char *s)

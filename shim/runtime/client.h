@@ -87,6 +87,25 @@ int client_wait_async(struct client *c, struct client_process p,
 		      void (*done)(int error, uint32_t status, void *userdata), void *userdata,
 		      struct err *err);
 
+/* @resources: text of an OCI "linux.resources" object. */
+int client_update(struct client *c, const char *id, const char *resources, struct err *err);
+
+/* A packed io.containerd.cgroups.v2.Metrics. */
+struct client_stats {
+	void *metrics;
+	size_t len;
+};
+int client_stats(struct client *c, const char *id, struct client_stats *ret, struct err *err);
+void client_stats_finish(struct client_stats *stats);
+/* @stats is valid during the call; NULL when @code says that it failed. */
+int client_stats_async(struct client *c, const char *id,
+		       void (*done)(int code, const struct client_stats *stats, void *userdata),
+		       void *userdata, struct err *err);
+/* Wait for the memory limit to have killed more than @seen processes, or the container to end. */
+int client_wait_oom_async(struct client *c, const char *id, uint64_t seen,
+			  void (*done)(int code, uint64_t kills, bool ended, void *userdata),
+			  void *userdata, struct err *err);
+
 /* Why the monitor's VM was given up, freed by the caller; -ENODATA: it was not. */
 int client_lost_reason(struct client *c, char **ret, struct err *err);
 

@@ -31,7 +31,5 @@ static int refuse(const char *name, struct err *err)
 		.run = run_##command_name,                                             \
 	}
 
-UNSUPPORTED(update, "change the limits of a container", false);
-UNSUPPORTED(events, "show statistics and out-of-memory events", false);
 UNSUPPORTED(checkpoint, "save a running container", true);
 UNSUPPORTED(restore, "restore a saved container", true);

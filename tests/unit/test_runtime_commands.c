@@ -447,7 +447,7 @@ static void failing_create_hook_fails_the_create_and_leaves_nothing(void **state
 
 static void unsupported_commands_say_so_and_fail(void **state)
 {
-	static const char *const names[] = { "update", "events", "checkpoint", "restore" };
+	static const char *const names[] = { "checkpoint", "restore" };
 	struct world w;
 
 	world_open(&w);

@@ -177,7 +177,7 @@ def unsupported(box):
                          ({"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}}, "listenerPath"),
                          ({"linux__sysctl": {"kernel.core_pattern": "|/x"}}, "kernel.core_pattern")):
         refused(box, ["create", "-b", box.bundle(["true"], **change), "c1"], word)
-    for words in (["checkpoint", "c1"], ["restore", "c1"], ["update", "c1"], ["events", "c1"]):
+    for words in (["checkpoint", "c1"], ["restore", "c1"]):
         result = box.command(*words)
         check_equal(result.code, 1, f"exit code of {words}")
         check_in("not supported", result.errors, f"message of {words}")
