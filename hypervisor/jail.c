@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -129,6 +130,16 @@ static int step_session(struct child *c)
 	return 0;
 }
 
+/* Here, while the right to do it is there. */
+static int step_secure_bits(struct child *c)
+{
+	const unsigned long bits = SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED;
+
+	if (!c->jail->caps_of_any_uid)
+		return 0;
+	return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 static int step_bounding_set(struct child *c)
 {
 	for (unsigned long cap = 0; cap <= CAPABILITY_MAX; cap++) {
@@ -182,6 +193,7 @@ static const struct {
 	{ "enter namespaces", step_namespaces },
 	{ "set resource limits", step_limits },
 	{ "start a session", step_session },
+	{ "set the secure bits", step_secure_bits },
 	{ "drop the bounding set", step_bounding_set },
 	{ "drop capabilities", step_capabilities },
 	{ "set no_new_privs", step_no_new_privs },

@@ -32,6 +32,7 @@ struct jail {
 	int stderr_fd;       /* borrowed; -1: null */
 	bool stdout_too;     /* stdout goes where stderr goes, instead of null */
 	int unshare_flags;   /* CLONE_NEWNET | CLONE_NEWIPC | …; 0: none */
+	bool caps_of_any_uid; /* a change of the effective uid takes none of them away */
 	uint64_t keep_caps;  /* bit N: CAP_N stays (as far as the caller has it) */
 	uint64_t nofile_max; /* RLIMIT_NOFILE, lowered to the hard limit; 0: as inherited */
 	uint64_t memlock_max_bytes; /* RLIMIT_MEMLOCK, lowered to the hard limit */

@@ -354,6 +354,11 @@ static int spawn(struct file_server *fs, const char *path, const char *dir, int 
 		.n_fds = 1,
 		.stderr_fd = stderr_fd,
 		.unshare_flags = CLONE_NEWIPC | CLONE_NEWUTS,
+		/*
+		 * It makes files as the guest's user, who may have capabilities that the server knows
+		 * nothing of; the guest's kernel has checked what that user may do.
+		 */
+		.caps_of_any_uid = true,
 		.keep_caps = SERVER_CAPS,
 		.nofile_max = NOFILE_MAX,
 		.memlock_max_bytes = MEMLOCK_BYTES_MAX,

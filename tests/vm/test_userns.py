@@ -37,12 +37,16 @@ def shell(box, script, name="c1", **changes):
 @claim("root in a user namespace is an unprivileged user of the guest and of the host's files")
 def root_is_mapped(box):
     bundle = bundle_of(box, ["sh", "-c", "id -u; id -g; tr -s ' ' < /proc/self/uid_map; tr -s ' ' < /proc/self/gid_map; "
-                             "touch /made /tmp/made; stat -c %u:%g /made /tmp/made / /bin/busybox; chown 5:6 /made"])
+                             "touch /made /tmp/made; stat -c %u:%g /made /tmp/made / /bin/busybox; chown 5:6 /made"],
+                       mounts=lambda old: old + [{"destination": "/vol", "type": "bind", "source": box.dir, "options": ["bind"]},
+                                                 {"destination": "/file", "type": "bind", "source": box.config,
+                                                  "options": ["bind"]}])
+    os.chmod(f"{bundle}/rootfs", 0o555)  # as podman makes it
     out = box.ok("run", "--bundle", bundle, "c1").text.splitlines()
     check_equal(out, ["0", "0", f" 0 {BASE} 65536", f" 0 {BASE} 65536"] + ["0:0"] * 4, "inside")
     made = os.stat(f"{bundle}/rootfs/made")
     check_equal((made.st_uid, made.st_gid), (BASE + 5, BASE + 6), "owner on the host of a file given to 5:6")
-    for name in ("proc", "sys", "dev"):
+    for name in ("proc", "sys", "dev", "vol", "file"):
         check_equal(os.stat(f"{bundle}/rootfs/{name}").st_uid, BASE, f"owner of the mount point {name}")
 
 
@@ -75,6 +79,15 @@ def capabilities(box):
     check_equal(out, ["EPERM", "EPERM", "mounted", "locked", "ro"], "with CAP_SYS_ADMIN, CAP_SYS_TIME and CAP_MKNOD")
 
 
+@claim("the container's root has its capabilities over files of every user who is mapped")
+def over_files(box):
+    bundle = bundle_of(box, ["sh", "-c", "mkdir /home/x && chown 33:33 /home/x && chmod 700 /home/x && touch /home/x/by-root && "
+                             "stat -c %u /home/x/by-root; mkdir -m 0 /closed && touch /closed/file && cat /closed/file && echo ok"])
+    os.makedirs(f"{bundle}/rootfs/home", exist_ok=True)
+    own(f"{bundle}/rootfs", BASE)
+    check_equal(box.ok("run", "--bundle", bundle, "c1").text.split(), ["0", "ok"], "root in other users' folders")
+
+
 @claim("a low port can be bound in a user namespace with CAP_NET_BIND_SERVICE")
 def low_port(box):
     out = shell(box, "(nc -l -p 80 < /dev/null > /tmp/got &) ; n=0; until echo hello | nc 127.0.0.1 80 2>/dev/null; "
@@ -85,13 +98,14 @@ def low_port(box):
 @claim("files that belong to nobody in the mapping show the overflow ids and cannot be changed")
 def unmapped(box):
     bundle = bundle_of(box, ["sh", "-c", "stat -c %u:%g /foreign; echo x 2>/dev/null >> /foreign || echo denied; cat /foreign; "
-                             "chown 0 /foreign 2>/dev/null || echo kept"])
+                             "chown 0 /foreign 2>/dev/null || echo kept; touch /theirs/x 2>/dev/null || echo closed"])
+    os.mkdir(f"{bundle}/rootfs/theirs", 0o755)
     path = f"{bundle}/rootfs/foreign"
     with open(path, "w") as f:
         f.write("secret of root\n")
     os.chmod(path, 0o644)
     out = box.ok("run", "--bundle", bundle, "c1").text.splitlines()
-    check_equal(out, ["65534:65534", "denied", "secret of root", "kept"], "a file of the host's root")
+    check_equal(out, ["65534:65534", "denied", "secret of root", "kept", "closed"], "a file of the host's root")
     os.chmod(path, 0o600)
     out = box.ok("run", "--bundle", bundle, "c2").text.splitlines()
     check("secret of root" not in out, f"a private file of the host's root can be read: {out}")
