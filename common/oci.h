@@ -122,7 +122,7 @@ struct oci_mount {
 	size_t n_propagation;
 	uint64_t rec_attr_set, rec_attr_clr;  /* MOUNT_ATTR_* for mount_setattr(AT_RECURSIVE): "rro", "rnosuid", … */
 	char *data;                           /* comma separated rest for the file system; NULL: none */
-	bool is_bind, is_recursive_bind;
+	bool is_bind, is_recursive_bind; /* a bind of /sys on /sys is a sysfs here */
 	bool copy_up;                         /* "tmpcopyup" */
 };
 

@@ -281,12 +281,29 @@ const struct oci_member oci_mount_members[] = {
 	{},
 };
 
+/*
+ * Engines bind the host's /sys where a user namespace may not mount a sysfs of its own. What is meant
+ * is the kernel's own view of itself, and that kernel is the guest's, which has no such restriction.
+ */
+static int replace_sysfs(struct oci_parse *p, struct oci_mount *mount)
+{
+	if (!mount->is_bind || !mount->source || strcmp(mount->source, "/sys") != 0 ||
+	    strcmp(mount->destination, "/sys") != 0)
+		return 0;
+	free(mount->type);
+	mount->type = strdup("sysfs");
+	mount->is_bind = mount->is_recursive_bind = false;
+	return mount->type ? 0 : oci_no_memory(p);
+}
+
 int oci_mount_check(struct oci_parse *p, void *base, const char *path)
 {
 	struct oci_mount *mount = base;
 	int r;
 
 	r = parse_options(p, mount, path);
+	if (r >= 0)
+		r = replace_sysfs(p, mount);
 	if (r < 0)
 		return r;
 	if (mount->is_bind && !mount->source && !(mount->flags & MS_REMOUNT))

@@ -31,6 +31,7 @@ struct hostshare {
 	int plain_fd; /* <shared> in the launcher's namespace */
 	int top_fd;   /* <shared> in the share's */
 	int launcher_ns, share_ns;
+	int visited_ns; /* where paths are looked up at present in the launcher's place; -1 */
 };
 
 static int open_own_namespace(void)
@@ -82,6 +83,7 @@ int hostshare_create(int dirfd, const char *path, struct hostshare **ret, struct
 
 	if (!share)
 		return -ENOMEM;
+	share->visited_ns = -EBADF;
 	share->dirfd = share->plain_fd = share->top_fd = share->launcher_ns = share->share_ns =
 		-EBADF;
 	if (asprintf(&share->path, "%s/shared", path) < 0)
@@ -104,6 +106,12 @@ const char *hostshare_path(const struct hostshare *share)
 	return share->path;
 }
 
+static void go_home(struct hostshare *share)
+{
+	if (setns(share->visited_ns >= 0 ? share->visited_ns : share->launcher_ns, CLONE_NEWNS) < 0)
+		abort(); /* every path would mean something else */
+}
+
 int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg)
 {
 	int r;
@@ -111,9 +119,30 @@ int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg)
 	if (setns(share->share_ns, CLONE_NEWNS) < 0)
 		return -errno;
 	r = fn(arg);
-	if (setns(share->launcher_ns, CLONE_NEWNS) < 0)
-		abort();
+	go_home(share);
 	return r;
+}
+
+int hostshare_visit(struct hostshare *share, int ns_fd)
+{
+	struct stat there, home;
+
+	if (fstat(ns_fd, &there) < 0 || fstat(share->launcher_ns, &home) < 0)
+		return -errno;
+	if (there.st_dev == home.st_dev && there.st_ino == home.st_ino)
+		return 0;
+	if (setns(ns_fd, CLONE_NEWNS) < 0)
+		return -errno;
+	share->visited_ns = ns_fd;
+	return 0;
+}
+
+void hostshare_return(struct hostshare *share)
+{
+	if (share->visited_ns < 0)
+		return;
+	share->visited_ns = -EBADF;
+	go_home(share);
 }
 
 int hostshare_enter_view(struct hostshare *share, const char *container_id, const char *path)

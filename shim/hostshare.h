@@ -49,6 +49,15 @@ int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg);
  */
 int hostshare_enter_view(struct hostshare *share, const char *container_id, const char *path);
 
+/*
+ * Look paths up in another mount namespace from here on, until hostshare_return: that of who creates
+ * a container, who may have mounted its root where the launcher's namespace does not see it.
+ * @ns_fd  borrowed until then
+ * Returns 0 or a negative errno; nothing has changed then.
+ */
+int hostshare_visit(struct hostshare *share, int ns_fd);
+void hostshare_return(struct hostshare *share);
+
 struct hostshare_source {
 	const char *path;  /* in the launcher's mount namespace, links are followed */
 	bool recursive;	   /* with what is mounted below */

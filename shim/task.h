@@ -58,6 +58,7 @@ struct task {
 struct task_config {
 	const char *id, *bundle;
 	struct relay_config io;
+	int mount_ns; /* mount namespace of the caller, borrowed; -1: the launcher's */
 };
 
 /*

@@ -343,7 +343,8 @@ static int fill_record(struct container_record *record, const struct oci_spec *s
 	return fill_annotations(record, spec);
 }
 
-static int prepare(struct task *c, const struct task_config *config, struct err *err)
+/* What is looked up by its path: bundle, root, sources of mounts. */
+static int prepare_host(struct task *c, const struct task_config *config, struct err *err)
 {
 	struct proc_config init = { .exec_id = "", .io = config->io };
 	int r;
@@ -366,7 +367,18 @@ static int prepare(struct task *c, const struct task_config *config, struct err 
 		return r;
 	r = resolv_open(c->creation->spec, c->record->bundle);
 	c->resolv_fd = r < 0 ? -EBADF : r;
-	return sandbox_need_vm(c->sandbox, err);
+	return 0;
+}
+
+static int prepare(struct task *c, const struct task_config *config, struct err *err)
+{
+	int r = config->mount_ns >= 0 ? hostshare_visit(c->sandbox->share, config->mount_ns) : 0;
+
+	if (r < 0)
+		return err_set_errno(err, r, "mount namespace of the caller");
+	r = prepare_host(c, config, err);
+	hostshare_return(c->sandbox->share);
+	return r < 0 ? r : sandbox_need_vm(c->sandbox, err);
 }
 
 static struct task *task_new(struct sandbox *s, const struct task_config *config, proc_done_fn done,

@@ -166,6 +166,7 @@ int task_choose_namespaces(struct task *c, const struct oci_spec *spec, struct e
 	for (enum oci_namespace ns = 0; ns < OCI_NS_COUNT; ns++) {
 		const struct oci_namespace_entry *entry = &spec->namespaces[ns];
 		char *key = c->namespace_keys[ns];
+		bool apart = !entry->path;
 		int r = 0;
 
 		if (!entry->present || ns == OCI_NS_NETWORK)
@@ -176,7 +177,16 @@ int task_choose_namespaces(struct task *c, const struct oci_spec *spec, struct e
 				       oci_namespace_name(ns), entry->path);
 		if (entry->path)
 			r = key_of_path(c, ns, entry->path, key, err);
-		else if (can_share[ns])
+		/*
+		 * A user namespace of a container in another VM: one with the same mappings is as good,
+		 * there is nothing else to share in it.
+		 */
+		if (r == -EOPNOTSUPP && ns == OCI_NS_USER && spec->n_uid_mappings && spec->n_gid_mappings) {
+			apart = true;
+			*err = (struct err)ERR_INIT;
+			r = 0;
+		}
+		if (apart && can_share[ns])
 			snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:c:%ju", oci_namespace_name(ns),
 				 (uintmax_t)c->serial);
 		if (r < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* containerd.task.v2.Task and v3: the same methods and messages under two names. */
+#include <fcntl.h>
 #include <string.h>
 
 #include "common/proto/task.pb-c.h"
@@ -195,6 +196,19 @@ static void created(enum ttrpc_code code, const char *message, void *userdata)
 	pending_free(pending);
 }
 
+/* -1: it cannot be told, so it is taken for the launcher's. */
+static int open_mount_ns(struct ttrpc_call *call)
+{
+	struct ttrpc_conn *conn = ttrpc_call_conn(call);
+	char path[64];
+	pid_t pid;
+
+	if (!conn || ttrpc_conn_peer_pid(conn, &pid) < 0)
+		return -EBADF;
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static void task_service_create(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Containerd__Task__V2__CreateTaskRequest *request = message;
@@ -204,6 +218,7 @@ static void task_service_create(struct ttrpc_call *call, const void *message, vo
 		.io = { .paths = { request->stdin, request->stdout, request->stderr },
 			.terminal = request->terminal },
 	};
+	_cleanup_close_ int mount_ns = config.mount_ns = open_mount_ns(call);
 	struct pending *pending;
 
 	if (request->checkpoint[0]) {

@@ -30,6 +30,9 @@ def user_namespaces(t):
         check_equal(t.out("exec", "mapped", "sh", "-c", "id -u; tr -s ' ' < /proc/self/uid_map").split("\n")[:2],
                     ["0", " 0 200000 5000"], "ids in an exec")
         check_equal(t.out("exec", "-u", "1000", "mapped", "id", "-u"), "1000", "another user")
+    with t.line("--userns container: of one in another network"):
+        check_equal(t.out(*RUN, "--userns", "container:mapped", IMAGE, "sh", "-c",
+                          "id -u; tr -s ' ' < /proc/self/uid_map").split("\n")[:2], ["0", " 0 200000 5000"], "ids")
     with t.line("--userns container: shares it"):
         check_equal(t.out("run", "--rm", "--network", "container:mapped", "--userns", "container:mapped", IMAGE, "sh", "-c",
                           "id -u; tr -s ' ' < /proc/self/uid_map").split("\n")[:2], ["0", " 0 200000 5000"], "ids")

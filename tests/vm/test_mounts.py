@@ -248,6 +248,45 @@ def order(box):
     check_equal(shell(box, "cat /m/name /m/inner/name /n/name", mounts=mounts), "abb", "names")
 
 
+@claim("a bind of the host's /sys is the guest's own sysfs")
+def sysfs(box):
+    entry = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]}
+    out = shell(box, "grep ' /sys ' /proc/self/mounts; touch /sys/x 2>/dev/null || echo ro; cat /sys/class/dmi/id/* 2>/dev/null; "
+                "cat /sys/kernel/uevent_seqnum", mounts=lambda old: [entry if m["destination"] == "/sys" else m for m in old])
+    check_in("sysfs", out.split()[:3], "file system")
+    check_in("ro", out.splitlines()[1], "writing")
+    check(out.splitlines()[-1] != open("/sys/kernel/uevent_seqnum").read().strip(), "the kernel behind it is the host's")
+
+
+@claim("a root that is mounted where only the caller of create sees it is served all the same")
+def callers_namespace(box):
+    """As podman's, which prepares containers with user namespaces in a mount namespace of its own."""
+    first = box.bundle(["sleep", "1000"])
+    pidfile = f"{box.dir}/first.pid"
+    # The monitor is launched in a mount namespace that hears nothing of ours.
+    subprocess.run(["unshare", "--mount", "--propagation", "private", *box.argv("create", "--bundle", first, "--pid-file",
+                                                                            pidfile, "c1")],
+                   check=True, env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    box.ok("start", "c1")
+    with open(pidfile) as f:
+        net = f"/proc/{int(f.read())}/ns/net"
+    second = box.bundle(["sh", "-c", "cat /file /vol/file"], linux__namespaces=lambda old: [
+        {"type": "network", "path": net} if n["type"] == "network" else n for n in old],
+        mounts=plus(bind(f"{box.dir}/late", "/vol", "rbind")))
+    os.mkdir(f"{box.dir}/late")
+    try:
+        for path, text in ((f"{second}/rootfs", "root"), (f"{box.dir}/late", "volume")):
+            copy = f"{path}.copy"
+            subprocess.run(["cp", "-a", path, copy], check=True)
+            mount("--bind", copy, path)
+            with open(f"{copy}/file", "w") as f:
+                f.write(f"{text}\n")
+        check_equal(box.ok("run", "--bundle", second, "c2").text, "root\nvolume\n", "what the second container sees")
+    finally:
+        for path in (f"{second}/rootfs", f"{box.dir}/late"):
+            subprocess.run(["umount", "-l", path], check=False)
+
+
 @claim("a volume with many files is changed on both sides, and both see it within a second")
 def both_ways(box):
     volume = f"{box.dir}/v"
