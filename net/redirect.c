@@ -78,10 +78,11 @@ static int delete_queue(struct netlink *nl, uint32_t ifindex, struct err *err)
 
 /* ---- the filter ---- */
 
-static void put_action(struct netlink_message *m, uint32_t to, const struct cookie *cookie)
+/* @copy: the packet goes on here as well. */
+static void put_action(struct netlink_message *m, uint32_t to, bool copy, const struct cookie *cookie)
 {
-	const struct tc_mirred mirred = { .action = TC_ACT_STOLEN,
-					  .eaction = TCA_EGRESS_REDIR,
+	const struct tc_mirred mirred = { .action = copy ? TC_ACT_OK : TC_ACT_STOLEN,
+					  .eaction = copy ? TCA_EGRESS_MIRROR : TCA_EGRESS_REDIR,
 					  .ifindex = to };
 	size_t actions, action, options;
 
@@ -115,12 +116,86 @@ static int add_filter(struct netlink *nl, uint32_t from, uint32_t to, bool own_q
 	netlink_put_string(&m, TCA_KIND, "u32");
 	options = netlink_nest_begin(&m, TCA_OPTIONS);
 	netlink_put(&m, TCA_U32_SEL, &all, sizeof(all));
-	put_action(&m, to, &cookie);
+	put_action(&m, to, false, &cookie);
 	netlink_nest_end(&m, options);
 	r = netlink_request(nl, &m, NULL, NULL, err);
 	if (r < 0)
 		err_prefix(err, "redirect filter (kernel options NET_CLS_U32 and NET_ACT_MIRRED)");
 	return r;
+}
+
+/* ---- what stays with the host ---- */
+
+#define SPARED_KEYS_MAX 5
+/* The bits of a port that all of the spared ones have in common. */
+#define SPARED_MASK (0xffffu & ~(uint32_t)(NET_SPARED_PORT_LAST - NET_SPARED_PORT_FIRST))
+_Static_assert((NET_SPARED_PORT_FIRST & SPARED_MASK) == NET_SPARED_PORT_FIRST &&
+		       (NET_SPARED_PORT_LAST & SPARED_MASK) == NET_SPARED_PORT_FIRST,
+	       "the ports are one aligned block");
+
+/* A word of the packet, counted from its network header; its Ethernet type is the one before. */
+struct spared_key {
+	uint32_t mask, value;
+	int offset;
+};
+
+/* An answer of a name server by @protocol_: no IP options, not a later fragment. */
+#define SPARED_ANSWER(protocol_)                                                               \
+	{                                                                                      \
+		{ 0x0000ffff, ETH_P_IP, -4 }, { 0x0f000000, 0x05000000, 0 }, { 0x00001fff, 0, 4 }, \
+			{ 0x00ff0000, (uint32_t)(protocol_) << 16, 8 },                        \
+			{ 0xffff0000 | SPARED_MASK, 53u << 16 | NET_SPARED_PORT_FIRST, 20 }    \
+	}
+
+static const struct {
+	bool copy;
+	int n_keys;
+	struct spared_key keys[SPARED_KEYS_MAX];
+} spared[] = {
+	/* An ARP reply: operation 2. */
+	{ true, 2, { { 0x0000ffff, ETH_P_ARP, -4 }, { 0x0000ffff, 2, 4 } } },
+	{ false, 5, SPARED_ANSWER(IPPROTO_UDP) },
+	{ false, 5, SPARED_ANSWER(IPPROTO_TCP) },
+};
+
+int net_redirect_spare_names(struct netlink *nl, uint32_t from, uint32_t to, struct err *err)
+{
+	const struct cookie cookie = cookie_make(false);
+
+	for (size_t i = 0; i < ARRAY_SIZE(spared); i++) {
+		struct {
+			struct tc_u32_sel selector;
+			struct tc_u32_key keys[SPARED_KEYS_MAX];
+		} match = { .selector = { .flags = TC_U32_TERMINAL,
+					  .nkeys = (unsigned char)spared[i].n_keys } };
+		struct tcmsg header = head(from);
+		struct netlink_message m;
+		size_t options;
+		int r;
+
+		for (int k = 0; k < spared[i].n_keys; k++)
+			match.keys[k] = (struct tc_u32_key){ .mask = htonl(spared[i].keys[k].mask),
+							     .val = htonl(spared[i].keys[k].value),
+							     .off = spared[i].keys[k].offset };
+		/* The kernel numbers what it is given without a number from 0x800 on, and goes by it. */
+		header.tcm_handle = (uint32_t)i + 1;
+		netlink_message_init(&m, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &header,
+				     sizeof(header));
+		netlink_put_string(&m, TCA_KIND, "u32");
+		options = netlink_nest_begin(&m, TCA_OPTIONS);
+		netlink_put(&m, TCA_U32_SEL, &match,
+			    sizeof(match.selector) +
+				    (size_t)spared[i].n_keys * sizeof(match.keys[0]));
+		if (spared[i].copy)
+			put_action(&m, to, true, &cookie);
+		netlink_nest_end(&m, options);
+		r = netlink_request(nl, &m, NULL, NULL, err);
+		if (r < 0) {
+			err_prefix(err, "filter for answers of name servers");
+			return r;
+		}
+	}
+	return 0;
 }
 
 static int delete_filter(struct netlink *nl, uint32_t from, struct err *err)
@@ -166,7 +241,8 @@ static int look_at_filter(const struct nlmsghdr *message, void *userdata)
 	if (memcmp(cookie.name, ours.name, sizeof(cookie.name)) != 0)
 		return 0;
 	found->filter = true;
-	found->queue = cookie.queue == ours.queue;
+	/* Of several filters the one that redirects all knows. */
+	found->queue = found->queue || cookie.queue == ours.queue;
 	return 0;
 }
 

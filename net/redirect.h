@@ -27,6 +27,22 @@
 int net_redirect_add(struct netlink *nl, uint32_t from, uint32_t to, struct err *err);
 
 /*
+ * Answers of name servers that the host's side asks from within the namespace, as Docker's server
+ * does for names that are not its own: from port 53 to these ports, which a guest's kernel does not
+ * choose by itself. They are for sockets of the host, where the range of local ports is this one.
+ */
+#define NET_SPARED_PORT_FIRST 64512
+#define NET_SPARED_PORT_LAST 65023
+
+/*
+ * Leave those (IPv4, UDP and TCP) to the host, and give it a copy of each ARP reply: without, it
+ * could not find the way. To be called after net_redirect_add(@from, @to); goes with it.
+ *
+ * Returns 0, or errnos of netlink_request.
+ */
+int net_redirect_spare_names(struct netlink *nl, uint32_t from, uint32_t to, struct err *err);
+
+/*
  * Take it away, and the queue if we made it. No effect on an interface that has none of ours or is
  * gone. Returns 0, or errnos of netlink_request.
  */

@@ -10,15 +10,21 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/dns_stream.h"
+#include "common/io.h"
 #include "common/proto/agent.pb-c.h"
+#include "net/redirect.h"
 #include "shim/resolv.h"
 #include "shim/sandbox.h"
+
+/* Of the network namespace of whoever looks. */
+#define PORT_RANGE_FILE "/proc/sys/net/ipv4/ip_local_port_range"
 
 struct query {
 	struct sandbox_dns *dns;
@@ -33,6 +39,7 @@ struct query {
 
 struct sandbox_dns {
 	struct sandbox *sandbox;
+	char *port_range; /* as it was; NULL: not changed */
 	uint32_t servers[DNS_SERVERS_MAX]; /* network order */
 	size_t n_servers;
 	bool asking, failed;
@@ -259,6 +266,24 @@ static void fetch(struct sandbox_dns *dns)
 
 /* ---- serving ---- */
 
+/*
+ * A server of the engine may have to ask others, from within the namespace, whose answers would go to
+ * the guest: those to ports of this range are left to the host.
+ */
+static void spare_ports(struct sandbox_dns *dns)
+{
+	char range[32];
+	int n = snprintf(range, sizeof(range), "%d %d", NET_SPARED_PORT_FIRST, NET_SPARED_PORT_LAST), r;
+
+	if (dns->port_range)
+		return;
+	r = io_read_file(AT_FDCWD, PORT_RANGE_FILE, 64, &dns->port_range, NULL);
+	if (r >= 0)
+		r = io_write_file(AT_FDCWD, PORT_RANGE_FILE, range, (size_t)n);
+	if (r < 0)
+		sandbox_log(dns->sandbox, LOG_LEVEL_WARNING, "'%s': %s", PORT_RANGE_FILE, strerror(-r));
+}
+
 static void served(enum ttrpc_code code, const char *message, const void *response, void *userdata)
 {
 	struct sandbox_dns *dns = userdata;
@@ -282,6 +307,7 @@ static void serve(struct sandbox_dns *dns, uint32_t server)
 	if (dns->n_servers == DNS_SERVERS_MAX)
 		return;
 	dns->servers[dns->n_servers++] = server;
+	spare_ports(dns);
 	request.servers = &address;
 	request.n_servers = 1;
 	agent_call(dns->sandbox, "ServeNames", &request.base, &onggi__agent__v1__empty__descriptor,
@@ -312,5 +338,10 @@ void sandbox_dns_destroy(struct sandbox_dns *dns)
 		next = q->next;
 		query_free(q);
 	}
+	/* The namespace may live on. */
+	if (dns && dns->port_range)
+		(void)io_write_file(AT_FDCWD, PORT_RANGE_FILE, dns->port_range, strlen(dns->port_range));
+	if (dns)
+		free(dns->port_range);
 	free(dns);
 }

@@ -161,6 +161,8 @@ static int join(struct card *card, const struct net_endpoint *e, struct err *err
 	if (r >= 0)
 		r = net_redirect_add(nl, e->ifindex, card->tap_ifindex, err);
 	if (r >= 0)
+		r = net_redirect_spare_names(nl, e->ifindex, card->tap_ifindex, err);
+	if (r >= 0)
 		card->ifindex = e->ifindex;
 	return r;
 }

@@ -24,6 +24,11 @@ def name_server(*args):
         server.wait()
 
 
+def far_server():
+    """One that listens on all addresses: a name server somewhere else in the network."""
+    return name_server("0.0.0.0")
+
+
 def in_network(path, resolv=None, **more):
     """Changes of a bundle: the network namespace @path, and the file @resolv at /etc/resolv.conf."""
     def namespaces(old):
@@ -166,6 +171,28 @@ def card(box):
                      "10.11.12.0/24 dev eth0", "fd00:11::/64 dev eth0", "10.11.12.1 dev eth0 lladdr 02:00:00:00:00:99"):
             check_in(text, out, "network of the guest")
         check("tentative" not in out, f"an address waits: {out}")
+
+
+@claim("the server at 127.0.0.11 can ask others through the interface that the guest has taken over, and so can the guest")
+def asks_others(box):
+    with name_server() as net, far_server() as far:
+        subprocess.run(["ip", "link", "add", "far0", "type", "veth", "peer", "name", "eth0", "netns", net.split("/")[2]],
+                       check=True)
+        subprocess.run(["ip", "link", "set", "far0", "netns", far.split("/")[2]], check=True)
+        for path, words in ((far, "addr add 10.11.12.1/24 dev far0"), (far, "link set far0 up"),
+                            (net, "addr add 10.11.12.13/24 dev eth0"), (net, "link set eth0 up")):
+            subprocess.run(["nsenter", f"--net={path}", "ip", *words.split()], check=True)
+        script = "probe ask udp far.test 20 4; nslookup 5.h.test 10.11.12.1; ping -c 2 -w 5 10.11.12.1"
+        out = box.run(["sh", "-c", script], process__capabilities=lambda old: {
+            k: v + ["CAP_NET_RAW"] for k, v in old.items()}, **in_network(net, resolv_conf(box))).text
+        check_in("20 of 20", out, "names that the server has to ask for")
+        check_in("0.0.0.5", out, "the same server asked by the guest itself")
+        check_in("2 packets received", out, "ping")
+        with open(os.path.join(box.dir, "range"), "w") as f:
+            subprocess.run(["nsenter", f"--net={net}", "cat", "/proc/sys/net/ipv4/ip_local_port_range"], stdout=f,
+                           check=True)
+        with open(os.path.join(box.dir, "range")) as f:
+            check_equal(f.read().split(), ["32768", "60999"], "range of ports afterwards")
 
 
 @claim("net sysctls hold in the guest: of all cards, of those that come later, of one by its name")
