@@ -39,6 +39,8 @@ static void empty_object_gives_the_defaults(void **state)
 	assert_int_equal(c->vcpus, 1);
 	assert_int_equal(c->boot_timeout_ms, 30000);
 	assert_false(c->debug);
+	/* The host's kernel does not read a guest's rings unless somebody wants it to. */
+	assert_false(c->vhost_net);
 }
 
 static void every_key_is_read(void **state)
@@ -47,7 +49,7 @@ static void every_key_is_read(void **state)
 
 	assert_int_equal(
 		load("{\"accel\":\"tcg\",\"driver\":\"qemu\",\"vmm\":\"/v\",\"kernel\":\"/k\",\"initrd\":\"/i\","
-		     "\"file_server\":\"/f\",\"memory_mib\":512,\"vcpus\":2,\"boot_timeout_s\":5,\"debug\":true}",
+		     "\"file_server\":\"/f\",\"memory_mib\":512,\"vcpus\":2,\"boot_timeout_s\":5,\"vhost_net\":true,\"debug\":true}",
 		     &c),
 		0);
 	assert_string_equal(c->accel, "tcg");
@@ -59,6 +61,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(c->vcpus, 2);
 	assert_int_equal(c->boot_timeout_ms, 5000);
 	assert_true(c->debug);
+	assert_true(c->vhost_net);
 }
 
 static void error_names_file_key_and_what_would_be_right(void **state)

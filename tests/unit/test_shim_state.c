@@ -151,6 +151,7 @@ static void sandbox_record_comes_back_as_it_was_saved(void **state)
 		.vmm = { 3, 4 },
 		.netns_dev = 4,
 		.netns_ino = 4026532252,
+		.netns_path = (char *)"/run/netns/a",
 		.cri_sandbox_id = (char *)"pod",
 	};
 
@@ -161,6 +162,7 @@ static void sandbox_record_comes_back_as_it_was_saved(void **state)
 	assert_int_equal(back->vmm.start_time, 4);
 	assert_int_equal(back->file_server.pid, 0);
 	assert_true(back->netns_ino == 4026532252);
+	assert_string_equal(back->netns_path, "/run/netns/a");
 	assert_string_equal(back->cri_sandbox_id, "pod");
 }
 
