@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/io.h"
+
 struct namespace_shared {
 	struct namespace_registry *registry; /* NULL: slot is free */
 	enum oci_namespace type;
@@ -190,6 +192,43 @@ int namespace_leave_pid(struct err *err)
 	return 0;
 }
 
+static int write_offset(const char *clock, const struct oci_time_offset *offset, struct err *err)
+{
+	char text[96];
+	int n, r;
+
+	if (!offset->present)
+		return 0;
+	n = snprintf(text, sizeof(text), "%s %lld %u\n", clock, (long long)offset->secs, offset->nanosecs);
+	r = io_write_file(AT_FDCWD, "/proc/self/timens_offsets", text, (size_t)n);
+	return r < 0 ? err_set_errno(err, r, "linux.timeOffsets: %s", clock) : 0;
+}
+
+int namespace_enter_time(const struct oci_spec *spec, struct err *err)
+{
+	int r;
+
+	/* It is that of children alone, and takes its offsets until the first of them is born. */
+	if (unshare(oci_namespace_flag(OCI_NS_TIME)) < 0)
+		return err_set_errno(err, -errno, "new time namespace");
+	r = write_offset("monotonic", &spec->monotonic_offset, err);
+	if (r >= 0)
+		r = write_offset("boottime", &spec->boottime_offset, err);
+	/* With further children at the wrong time there is nothing to go on with. */
+	if (r < 0 && namespace_leave_time(NULL) < 0)
+		abort();
+	return r;
+}
+
+int namespace_leave_time(struct err *err)
+{
+	_cleanup_close_ int fd = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, oci_namespace_flag(OCI_NS_TIME)) < 0)
+		return err_set_errno(err, -errno, "return to the agent's time namespace");
+	return 0;
+}
+
 int namespace_plan_join(const struct namespace_plan *plan, struct err *err)
 {
 	for (size_t i = 0; i < OCI_NS_COUNT; i++) {
@@ -216,7 +255,9 @@ size_t namespace_plan_fds(const struct namespace_plan *plan, int fds[OCI_NS_COUN
 	return n;
 }
 
-int namespace_exec_flags(void)
+int namespace_exec_flags(const struct oci_spec *spec)
 {
-	return CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+	int time = spec->namespaces[OCI_NS_TIME].present ? oci_namespace_flag(OCI_NS_TIME) : 0;
+
+	return CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | time;
 }

@@ -7,8 +7,8 @@
  * Rules:    mount and cgroup namespaces are always new (the cgroup one is unshared by the child
  *           once it is in its cgroup: clone3 would root it at the agent's); the network namespace
  *           is the virtual machine's own whatever the spec says; a type the spec does not list is
- *           the guest's. Time namespaces are ignored with a warning. A user namespace is there
- *           before the first process (userns.h).
+ *           the guest's. A user namespace is there before the first process (userns.h), a time
+ *           namespace when it is born.
  * Process:  the agent, and its children during set-up; single-threaded.
  * Source:   namespaces(7), setns(2), clone(2).
  */
@@ -82,13 +82,21 @@ int namespace_plan_pid_fd(const struct namespace_plan *plan);
 int namespace_enter_pid(int fd, struct err *err);
 int namespace_leave_pid(struct err *err);
 
+/*
+ * In the agent around clone3: let children be born in a new time namespace with the offsets of @spec,
+ * and back.
+ * Returns 0; -ERANGE offsets that the kernel refuses; another negative errno.
+ */
+int namespace_enter_time(const struct oci_spec *spec, struct err *err);
+int namespace_leave_time(struct err *err);
+
 /* In the child: join the shared namespaces that exist (ipc, uts). */
 int namespace_plan_join(const struct namespace_plan *plan, struct err *err);
 
 /* The descriptors that the child needs for namespace_plan_join; returns how many (<= OCI_NS_COUNT). */
 size_t namespace_plan_fds(const struct namespace_plan *plan, int fds[OCI_NS_COUNT]);
 
-/* Flags for setns(pidfd, …) by which an exec joins everything but pid. */
-int namespace_exec_flags(void);
+/* Flags for setns(pidfd, …) by which an exec joins everything but pid and user. */
+int namespace_exec_flags(const struct oci_spec *spec);
 
 #endif

@@ -348,8 +348,15 @@ int setup_spawn_init(struct setup *s, const struct setup_stdio *stdio, struct se
 		return r;
 	child.sock = sock;
 	namespace_plan_fill(&s->plan, s->spec);
+	if (s->spec->namespaces[OCI_NS_TIME].present) {
+		r = namespace_enter_time(s->spec, err);
+		if (r < 0)
+			return r;
+	}
 	r = clone_in_pid_namespace(p, s->plan.clone_flags, cgroup_fd(s->cgroup),
 				   namespace_plan_pid_fd(&s->plan), &child, err);
+	if (s->spec->namespaces[OCI_NS_TIME].present && namespace_leave_time(NULL) < 0)
+		abort();
 	if (r < 0)
 		return r;
 	s->init_pid = p->pid;

@@ -248,7 +248,7 @@ static int step_finish_rootfs(struct state *s, struct err *err)
 
 static int step_join(struct state *s, struct err *err)
 {
-	if (setns(s->child->init_pidfd, namespace_exec_flags()) < 0)
+	if (setns(s->child->init_pidfd, namespace_exec_flags(s->spec)) < 0)
 		return err_set_errno(err, -errno, "join the container's namespaces");
 	s->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->root_fd < 0)

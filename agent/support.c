@@ -40,11 +40,6 @@ int support_warn(struct support_warnings *warnings, const char *fmt, ...)
 
 static int check_namespaces(const struct oci_spec *spec, struct support_warnings *w, struct err *err)
 {
-	if (spec->namespaces[OCI_NS_TIME].present &&
-	    support_warn(w, "linux.namespaces: the time namespace is ignored") < 0)
-		return -ENOMEM;
-	if (spec->monotonic_offset.present || spec->boottime_offset.present)
-		return err_set(err, -EOPNOTSUPP, "linux.timeOffsets: not supported in the guest");
 	if (!spec->namespaces[OCI_NS_PID].present &&
 	    support_warn(w, "linux.namespaces: without 'pid' the processes are those of the guest") < 0)
 		return -ENOMEM;

@@ -26,12 +26,8 @@ static const char *const seccomp_flags[] = {
 	"SECCOMP_FILTER_FLAG_TSYNC",
 	NULL,
 };
-/*
- * A time namespace is parsed and refused by the agent's kernel configuration only; it is not
- * claimed.
- */
-static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network",
-					  "pid",    "user", "uts",   NULL };
+static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network", "pid",
+					  "time",   "user", "uts",   NULL };
 
 static struct json *strings(const char *const *list)
 {

@@ -437,8 +437,6 @@ static void unsupported_parts_are_refused_by_name(void **state)
 		{ { .linux_ = ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\","
 			      "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" }, -EOPNOTSUPP,
 		  "linux.seccomp.listenerPath" },
-		{ { .namespaces = ",{\"type\":\"pid\"},{\"type\":\"time\"}",
-		    .linux_ = ",\"timeOffsets\":{\"monotonic\":{\"secs\":1}}" }, -EOPNOTSUPP, "linux.timeOffsets" },
 		{ { .linux_ = ",\"resources\":{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,"
 			      "\"rate\":9}]}}" }, -EOPNOTSUPP, "throttleReadBpsDevice" },
 		{ { .user = "{\"uid\":2147483648,\"gid\":0}" }, -EINVAL, "2147483648" },
@@ -453,6 +451,29 @@ static void unsupported_parts_are_refused_by_name(void **state)
 #define MAPPED(uid) ",\"uidMappings\":[{\"containerID\":0,\"hostID\":" #uid ",\"size\":65536}]," \
 		    "\"gidMappings\":[{\"containerID\":0,\"hostID\":" #uid ",\"size\":65536}]"
 static const struct setup_shared_namespace user_key[] = { { OCI_NS_USER, "user1" } };
+
+static void time_namespace_has_the_offsets_of_the_spec(void **state)
+{
+	struct config c = {
+		.args = SH("cut -d. -f1 /proc/uptime | grep -cE '^[0-9]{9,}'; tr -s ' ' < /proc/self/timens_offsets"),
+		.namespaces = ",{\"type\":\"pid\"},{\"type\":\"time\"}",
+		.linux_ = ",\"timeOffsets\":{\"monotonic\":{\"secs\":7,\"nanosecs\":8},\"boottime\":{\"secs\":500000000}}",
+	};
+	struct config plain = { .args = SH("tr -s ' ' < /proc/self/timens_offsets") };
+
+	expect_output(&c, "1\nmonotonic 7 8\nboottime 500000000 0\n");
+	expect_output(&plain, "monotonic 0 0\nboottime 0 0\n");
+}
+
+static void time_offset_that_the_kernel_refuses_is_named(void **state)
+{
+	struct config c = {
+		.namespaces = ",{\"type\":\"time\"}",
+		.linux_ = ",\"timeOffsets\":{\"boottime\":{\"secs\":-5000000000}}",
+	};
+
+	expect_failure(&c, -ERANGE, "linux.timeOffsets: boottime");
+}
 
 static void user_namespace_maps_the_containers_root(void **state)
 {
@@ -831,6 +852,8 @@ int main(void)
 		claim(image_with_a_fake_null_masks_with_the_real_one),
 		claim(working_folder_cannot_be_a_descriptor),
 		claim(unsupported_parts_are_refused_by_name),
+		claim(time_namespace_has_the_offsets_of_the_spec),
+		claim(time_offset_that_the_kernel_refuses_is_named),
 		claim(user_namespace_maps_the_containers_root),
 		claim(user_namespace_owns_the_mounts_and_they_are_locked),
 		claim(user_namespace_gives_its_own_user_terminal_and_devices),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""User namespaces with mappings: who the container's users are inside, on its files, and on the host."""
+"""User and time namespaces. Users with mappings: who the container's users are inside, on its files, and on the host."""
 import os
 import subprocess
 
@@ -204,3 +204,18 @@ def together(box):
                     hooks={"startContainer": [hook]},
                     mounts=lambda old: old + [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}]).split()
         check_equal(out, ["0", "seccomp", "ro", "0", "Seccomp:", "2"], f"noNewPrivileges {privs}")
+
+
+@claim("a time namespace has the configuration's offsets, in an exec as well, and no other container is touched by them")
+def time_namespace(box):
+    offsets = {"monotonic": {"secs": 172800, "nanosecs": 5}, "boottime": {"secs": 604800}}
+    look = ["sh", "-c", "cut -d. -f1 /proc/uptime; tr -s ' ' < /proc/self/timens_offsets; readlink /proc/self/ns/time"]
+    pid = box.start(["sleep", "1000"], linux__namespaces=lambda old: old + [{"type": "time"}], linux__timeOffsets=offsets)
+    first = box.ok("exec", "c1", *look).text.splitlines()
+    check(604800 <= int(first[0]) < 604800 + 3600, f"time since boot is {first[0]} s")
+    check_equal(first[1:3], ["monotonic 172800 5", "boottime 604800 0"], "offsets in an exec")
+    net = {"type": "network", "path": f"/proc/{pid}/ns/net"}
+    other = box.bundle(look, linux__namespaces=lambda old: [net if n["type"] == "network" else n for n in old])
+    second = box.ok("run", "--bundle", other, "c2").text.splitlines()
+    check(int(second[0]) < 3600, f"the other container's time since boot is {second[0]} s")
+    check(second[3] != first[3], "both are in one time namespace")
