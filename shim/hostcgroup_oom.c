@@ -18,6 +18,10 @@
  * What the child's death gives back at least: more than a VMM allocates in the blink that the limit is low.
  */
 #define BALLAST_BYTES (32u << 20)
+/* By so much the child's score must exceed everybody else's. */
+#define SCORE_MARGIN_BYTES (64u << 20)
+/* Mapped again and again: resident each time, there once. */
+#define PADDING_BYTES (16u << 20)
 #define CHUNK_BYTES (1u << 20)
 /* Over what is in use, which is a moment old when it is written. */
 #define SLACK_BYTES (256u << 10)
@@ -41,7 +45,7 @@ struct helper {
 	const char *swap_file, *swap_off;
 	const char *swap; /* as it was */
 	int fd;           /* of the cgroup */
-	uint64_t ballast;
+	uint64_t padding; /* what the child needs for its score beside the ballast */
 };
 
 static int read_text(int fd, const char *file, char *out, size_t size)
@@ -85,26 +89,41 @@ static uint64_t resident_bytes(const char *pid)
 }
 
 /*
- * The kernel kills who has the highest score: resident pages, and for the child the whole limit on top. That is
- * not enough by itself: a VMM may have more pages resident than the cgroup is charged for, because programs and
- * libraries are charged to who read them first. The child's own pages count twice, in its size and in the limit.
+ * The kernel kills who has the highest score: resident pages and page tables, and for the child the whole limit on
+ * top. That is not enough by itself: a VMM may have more pages resident than the cgroup is charged for, because
+ * programs and libraries are charged to who read them first, and all of it after a move from another cgroup.
  */
-static uint64_t choose_ballast(const struct helper *h)
+static uint64_t choose_padding(const struct helper *h)
 {
 	_cleanup_free_ char *procs = NULL;
-	uint64_t usage = 0, most = 0;
+	uint64_t usage = 0, most = 0, needed;
 	char *rest, *pid;
 
 	if (read_usage(h, &usage) < 0 ||
 	    io_read_file(h->fd, "cgroup.procs", PROCS_BYTES_MAX, &procs, NULL) < 0)
-		return BALLAST_BYTES;
+		return 0;
 	rest = procs;
 	while ((pid = strsep(&rest, "\n"))) {
 		uint64_t bytes = pid[0] ? resident_bytes(pid) : 0;
 
 		most = bytes > most ? bytes : most;
 	}
-	return BALLAST_BYTES + (most > usage ? (most - usage) / 2 : 0);
+	/* A page table for every 512 pages, and its own for sparse ones. */
+	needed = most + most / 256 + SCORE_MARGIN_BYTES;
+	return needed > usage ? needed - usage : 0;
+}
+
+static void pad(uint64_t bytes)
+{
+	int fd = memfd_create("padding", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, PADDING_BYTES) < 0)
+		_exit(EXIT_FAILURE);
+	for (uint64_t got = 0; got < bytes; got += PADDING_BYTES) {
+		if (mmap(NULL, PADDING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+			 0) == MAP_FAILED)
+			_exit(EXIT_FAILURE);
+	}
 }
 
 static void fill(size_t bytes)
@@ -125,12 +144,13 @@ static _Noreturn void victim(const struct helper *h, int ready, int go)
 	if (put(h->fd, "cgroup.procs", "0") < 0 ||
 	    put(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE_MAX) < 0)
 		_exit(EXIT_FAILURE);
-	fill(h->ballast);
+	pad(h->padding);
+	fill(BALLAST_BYTES);
 	/* All that could be reclaimed for us was in use before. */
 	if (read_usage(h, &most) < 0 || io_write_all(ready, &byte, 1) < 0 ||
 	    io_read_full(go, &byte, 1) != 1)
 		_exit(EXIT_FAILURE);
-	for (uint64_t got = 0; got <= most + h->ballast; got += CHUNK_BYTES)
+	for (uint64_t got = 0; got <= most + BALLAST_BYTES; got += CHUNK_BYTES)
 		fill(CHUNK_BYTES);
 	_exit(EXIT_FAILURE);
 }
@@ -201,7 +221,7 @@ static _Noreturn void helper_main(struct helper *h)
 	if (fd_close_from(STDERR_FILENO + 1, &h->fd, 1) < 0 ||
 	    read_text(h->fd, h->files->limit, limit, sizeof(limit)) < 0)
 		_exit(EXIT_FAILURE);
-	h->ballast = choose_ballast(h);
+	h->padding = choose_padding(h);
 	killed = sacrifice(h);
 	put(h->fd, h->files->limit, limit);
 	if (h->swap[0])

@@ -438,8 +438,8 @@ static uint64_t oom_kills(const struct hostcgroup *h)
 	return strtoull(line + strlen("oom_kill "), NULL, 10);
 }
 
-/* A neighbour like a VMM: much memory, most of it shared, and some pages of a file. */
-static pid_t neighbour_in(const struct hostcgroup *h, size_t bytes)
+/* A neighbour like a VMM: much shared memory, charged here or, like a VM's that has moved in, elsewhere. */
+static pid_t neighbour_in(const struct hostcgroup *h, size_t bytes, bool charged)
 {
 	int fds[2];
 	char byte;
@@ -451,7 +451,11 @@ static pid_t neighbour_in(const struct hostcgroup *h, size_t bytes)
 		char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-		if (hostcgroup_enter(h, NULL) < 0 || memory == MAP_FAILED)
+		if (memory == MAP_FAILED)
+			_exit(1);
+		if (!charged)
+			memset(memory, 1, bytes);
+		if (hostcgroup_enter(h, NULL) < 0)
 			_exit(1);
 		memset(memory, 1, bytes);
 		if (write(fds[1], "x", 1) == 1)
@@ -464,7 +468,7 @@ static pid_t neighbour_in(const struct hostcgroup *h, size_t bytes)
 	return pid;
 }
 
-static void show_oom(struct world *w, uint64_t limit_bytes)
+static void show_oom(struct world *w, uint64_t limit_bytes, bool charged)
 {
 	struct hostcgroup_limits wanted = { .memory_bytes = limit_bytes }, applied = { 0 };
 	_cleanup_free_ char *before = NULL, *after = NULL;
@@ -475,7 +479,7 @@ static void show_oom(struct world *w, uint64_t limit_bytes)
 	int status = 0;
 
 	hostcgroup_leave(&w->origin);
-	neighbour = neighbour_in(w->h, 48 * MIB);
+	neighbour = neighbour_in(w->h, 64 * MIB, charged);
 	assert_int_equal(hostcgroup_limits_apply(w->h, &wanted, &applied, &w->err), 0);
 	before = read_cgroup(w->h, "memory", file);
 	p.fd = watch_oom(w->h);
@@ -505,7 +509,7 @@ static void oom_event_is_real_and_spares_the_neighbours(void **state)
 
 	world_open(&w);
 	world_create(&w);
-	show_oom(&w, 0);
+	show_oom(&w, 0, true);
 	world_close(&w);
 }
 
@@ -515,7 +519,17 @@ static void oom_event_keeps_the_limit_that_was_set(void **state)
 
 	world_open(&w);
 	world_create(&w);
-	show_oom(&w, 256 * MIB);
+	show_oom(&w, 256 * MIB, true);
+	world_close(&w);
+}
+
+static void oom_event_spares_who_is_large_but_charged_elsewhere(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	world_create(&w);
+	show_oom(&w, 0, false);
 	world_close(&w);
 }
 
@@ -535,6 +549,7 @@ int main(void)
 		cmocka_unit_test(shares_become_weights_over_the_whole_range),
 		cmocka_unit_test(oom_event_is_real_and_spares_the_neighbours),
 		cmocka_unit_test(oom_event_keeps_the_limit_that_was_set),
+		cmocka_unit_test(oom_event_spares_who_is_large_but_charged_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

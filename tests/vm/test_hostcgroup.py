@@ -191,6 +191,13 @@ def pod(box):
         check_equal(commands_in(controller, "/pod/second"), ALL, f"who is in the second one's of {controller}")
     check_equal(int(read("memory", "/pod/second", "memory.limit_in_bytes")), (32 + 256 + 512) * MIB,
                 "limit of the one that is left")
+    # All of the VM's memory is charged elsewhere now.
+    watch = OomWatch("/pod/second")
+    try:
+        check_equal(box.command("exec", "second", *EAT).code, 137, "exit code of what exceeds the limit")
+        check(watch.came(), "no OOM event after the move")
+    finally:
+        watch.close()
     check_equal(box.ok("exec", "second", "echo", "alive").text, "alive\n", "exec after the move")
     box.ok("kill", "second", "KILL")
     box.exit_of(second)
