@@ -27,7 +27,7 @@
 
 #define NAMES_SERVERS_MAX 8u
 /* Queries that wait for the host or its answer, and connections. */
-#define NAMES_QUERIES_MAX 64u
+#define NAMES_QUERIES_MAX 128u
 #define NAMES_CONNS_MAX 16u
 /* Longest query by UDP, bytes: no program asks so much that way. */
 #define NAMES_UDP_QUERY_MAX 4096u

@@ -44,7 +44,7 @@ struct sandbox_dns {
 	size_t n_servers;
 	bool asking, failed;
 	struct query *queries;
-	size_t n_queries;
+	size_t n_queries, n_streams;
 };
 
 static void fetch(struct sandbox_dns *dns);
@@ -90,6 +90,7 @@ static void finish(struct query *q, const uint8_t *answer, size_t len)
 		at = &(*at)->next;
 	*at = q->next;
 	dns->n_queries--;
+	dns->n_streams -= q->tcp;
 	tell_agent(dns, q->id, answer, len);
 	query_free(q);
 	fetch(dns);
@@ -196,9 +197,12 @@ static int query_send(struct query *q, uint32_t server, const ProtobufCBinaryDat
 static int query_create(struct sandbox_dns *dns, const Onggi__Agent__V1__NextQueryResponse *m,
 			uint32_t server)
 {
-	struct query *q = calloc(1, sizeof(*q));
+	struct query *q = NULL;
 	int r;
 
+	if (m->tcp && dns->n_streams >= DNS_STREAMS_MAX)
+		return -EBUSY;
+	q = calloc(1, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
 	q->dns = dns;
@@ -214,6 +218,7 @@ static int query_create(struct sandbox_dns *dns, const Onggi__Agent__V1__NextQue
 	q->next = dns->queries;
 	dns->queries = q;
 	dns->n_queries++;
+	dns->n_streams += q->tcp;
 	return 0;
 }
 

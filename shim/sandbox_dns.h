@@ -7,7 +7,7 @@
  *           address; each query that it takes is sent to the same address, port 53, by the same
  *           transport, from the namespace that the monitor lives in, and the answer goes back.
  * Peer:     the agent is hostile: a query may go to no other address than those that were asked
- *           for, and at most DNS_QUERIES_MAX are under way; until one ends no other is fetched. The
+ *           for, and at most DNS_QUERIES_MAX are under way, DNS_STREAMS_MAX of them by TCP; until one ends no other is fetched. The
  *           server is the engine's, or whoever listens there: DNS_TIMEOUT_MS, one message of at most
  *           64 KiB, which must bear the query's id.
  * Process:  the sandbox monitor; loop thread only.
@@ -22,10 +22,12 @@
 
 #include "common/cleanup.h"
 
-#define DNS_QUERIES_MAX 64u
+#define DNS_QUERIES_MAX 128u
+/* Of those by TCP, each of which may be 64 KiB long; the agent has fewer connections. */
+#define DNS_STREAMS_MAX 32u
 #define DNS_SERVERS_MAX 8u
-/* Milliseconds until nobody is expected to answer: longer than resolvers wait. */
-#define DNS_TIMEOUT_MS 15000u
+/* Milliseconds until nobody is expected to answer: longer than resolvers wait, which is 5 s. */
+#define DNS_TIMEOUT_MS 8000u
 
 struct sandbox;
 struct sandbox_dns;

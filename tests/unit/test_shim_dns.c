@@ -177,7 +177,7 @@ static int setup(void **state)
 	close(udp);
 	udp = bind_at(SOCK_DGRAM, "127.0.0.11");
 	tcp = bind_at(SOCK_STREAM, "127.0.0.11");
-	assert_int_equal(listen(tcp, 16), 0);
+	assert_int_equal(listen(tcp, 64), 0);
 	memset(&agent, 0, sizeof(agent));
 	agent.next_id = ID_FIRST;
 	memset(&sandbox, 0, sizeof(sandbox));
@@ -404,6 +404,36 @@ static void flood_of_queries_waits_until_one_ends(void **state)
 
 /* ---- claims: which servers ---- */
 
+static void streams_beyond_their_limit_are_not_answered(void **state)
+{
+	uint8_t query[20] = { 1, 2 };
+
+	be_ready();
+	for (unsigned int i = 0; i <= DNS_STREAMS_MAX; i++) {
+		assert_int_equal(agent.answers, 0);
+		give_query(docker, true, query, sizeof(query));
+		assert_true(RUN_UNTIL(agent.waiting, 5000));
+	}
+	assert_true(RUN_UNTIL(agent.answers == 1, 5000));
+	assert_int_equal(agent.answer_len, 0);
+	assert_int_equal(agent.answer_id, ID_FIRST + DNS_STREAMS_MAX);
+}
+
+static void ports_of_the_host_are_spared_while_names_are_served(void **state)
+{
+	_cleanup_free_ char *before = NULL, *during = NULL, *after = NULL;
+	static const char file[] = "/proc/sys/net/ipv4/ip_local_port_range";
+
+	assert_int_equal(io_read_file(AT_FDCWD, file, 64, &before, NULL), 0);
+	be_ready();
+	assert_int_equal(io_read_file(AT_FDCWD, file, 64, &during, NULL), 0);
+	assert_string_equal(during, "64512\t65023\n");
+	ttrpc_client_destroy(TAKE_PTR(sandbox.agent));
+	sandbox_dns_destroy(TAKE_PTR(sandbox.dns));
+	assert_int_equal(io_read_file(AT_FDCWD, file, 64, &after, NULL), 0);
+	assert_string_equal(after, before);
+}
+
 static void each_server_is_served_once(void **state)
 {
 	be_ready();
@@ -527,6 +557,8 @@ int main(void)
 		claim(query_for_another_server_is_the_last_one),
 		claim(queries_of_impossible_length_are_the_last_ones),
 		claim(flood_of_queries_waits_until_one_ends),
+		claim(streams_beyond_their_limit_are_not_answered),
+		claim(ports_of_the_host_are_spared_while_names_are_served),
 		claim(each_server_is_served_once),
 		claim(without_such_a_server_the_agent_is_not_asked),
 		leak_checked(loopback_servers_are_read_as_resolvers_read),
