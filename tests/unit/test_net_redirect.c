@@ -149,6 +149,66 @@ static void the_host_answers_to_nothing_while_redirected(void **state)
 	close(tap);
 }
 
+static int bound_to(uint16_t port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static bool gets_one(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	return poll(&pfd, 1, 200) == 1 && recv(fd, &byte, 1, 0) >= 0;
+}
+
+/* A datagram from @from at the other side to @to here. */
+static void datagram(int from, int to)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "/usr/bin/python3 -c \"import socket; s = socket.socket(2, 2); "
+		 "s.bind(('', %d)); s.sendto(b'x', ('10.9.0.2', %d))\"", from, to);
+	rig_run(rig_there, command);
+}
+
+static void answers_of_name_servers_to_spared_ports_stay_here(void **state)
+{
+	int tap, first = bound_to(NET_SPARED_PORT_FIRST), last = bound_to(NET_SPARED_PORT_LAST);
+	int before = bound_to(NET_SPARED_PORT_FIRST - 1), after = bound_to(NET_SPARED_PORT_LAST + 1);
+	uint32_t tap_index, eth0 = if_nametoindex("eth0");
+	char command[128], mac[32] = "";
+	FILE *f;
+
+	join(&tap, &tap_index);
+	assert_int_equal(net_redirect_spare_names(&rig_nl, eth0, tap_index, NULL), 0);
+	f = popen("ip -o link show dev eth0 | sed 's/.*ether //; s/ .*//'", "re");
+	assert_non_null(fgets(mac, sizeof(mac), f));
+	pclose(f);
+	mac[strcspn(mac, "\n")] = '\0';
+	snprintf(command, sizeof(command), "ip neigh replace 10.9.0.2 lladdr %s dev peer0", mac);
+	rig_run(rig_there, command);
+	for (int i = 0; i < 2; i++)
+		datagram(i ? 54 : 53, NET_SPARED_PORT_FIRST);
+	assert_true(gets_one(first));
+	assert_false(gets_one(first));
+	datagram(53, NET_SPARED_PORT_LAST);
+	assert_true(gets_one(last));
+	datagram(53, NET_SPARED_PORT_FIRST - 1);
+	datagram(53, NET_SPARED_PORT_LAST + 1);
+	assert_false(gets_one(before));
+	assert_false(gets_one(after));
+	/* All of it goes with the redirect. */
+	assert_int_equal(net_redirect_remove(&rig_nl, eth0, NULL), 0);
+	assert_false(rig_tells(rig_here, "tc qdisc show dev eth0 | grep -q ingress"));
+	for (size_t i = 0; i < 5; i++)
+		close((const int[]){ tap, first, last, before, after }[i]);
+}
+
 static void a_removed_redirect_leaves_nothing_behind(void **state)
 {
 	uint32_t tap_index, eth0 = if_nametoindex("eth0");
@@ -302,6 +362,7 @@ int main(void)
 		rig_test(a_tap_takes_its_mtu_and_another_one_later),
 		rig_test(frames_pass_both_ways_unchanged),
 		rig_test(the_host_answers_to_nothing_while_redirected),
+		rig_test(answers_of_name_servers_to_spared_ports_stay_here),
 		rig_test(a_removed_redirect_leaves_nothing_behind),
 		rig_test(queues_and_filters_of_others_stay),
 		rig_test(what_a_killed_holder_left_is_removed),
