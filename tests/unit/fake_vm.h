@@ -27,6 +27,7 @@
 #include "shim/sandbox.h"
 
 #define FAKE_PROCS_MAX 64
+#define FAKE_DEVICES_MAX 8
 
 struct fake_proc {
 	bool used, started, ended, closed_in;
@@ -40,8 +41,20 @@ struct fake_proc {
 	uint32_t status;
 };
 
+/* A network card; an operation on it ends in the next round of the loop. */
+struct fake_device {
+	char id[32], mac[18];
+	bool used;
+	int code;
+	struct loop_source *timer;
+	vm_done_fn done;
+	void *userdata;
+	bool leaving;
+};
+
 struct fake_vm {
 	struct vm vm; /* first */
+	struct fake_device devices[FAKE_DEVICES_MAX];
 	struct loop *loop;
 	struct vm_events events;
 	void *userdata;
@@ -64,6 +77,13 @@ static struct {
 	unsigned int last_create_mounts;
 	char last_keys[8][80];
 	unsigned int n_last_keys;
+	/* network */
+	unsigned int cards_added, cards_removed, network_updates;
+	int add_code, remove_code;  /* what the VMM answers */
+	const char *network_error;  /* what the agent answers */
+	bool hold_network;	    /* UpdateNetwork is not answered */
+	unsigned int n_interfaces, n_routes; /* of the last UpdateNetwork */
+	char last_address[16];
 	bool silent;	     /* the guest does not answer at all */
 	bool hold_create;    /* CreateContainer is not answered */
 	bool ignore_signals; /* SignalProcess is not answered */
@@ -519,6 +539,28 @@ static inline void fake_update_machine(struct ttrpc_call *call, const void *mess
 	ttrpc_call_reply(call, &r.base);
 }
 
+static inline void fake_update_network(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Agent__V1__UpdateNetworkRequest *request = message;
+
+	fake.network_updates++;
+	fake.n_interfaces = (unsigned int)request->n_interfaces;
+	fake.n_routes = (unsigned int)request->n_routes;
+	fake.last_address[0] = '\0';
+	if (request->n_interfaces && request->interfaces[0]->n_addresses)
+		snprintf(fake.last_address, sizeof(fake.last_address), "%u.%u.%u.%u",
+			 request->interfaces[0]->addresses[0]->address.data[0],
+			 request->interfaces[0]->addresses[0]->address.data[1],
+			 request->interfaces[0]->addresses[0]->address.data[2],
+			 request->interfaces[0]->addresses[0]->address.data[3]);
+	if (fake.hold_network)
+		fake_hold(userdata, call);
+	else if (fake.network_error)
+		ttrpc_call_fail(call, TTRPC_INTERNAL, "%s", fake.network_error);
+	else
+		ttrpc_call_reply(call, &fake_empty.base);
+}
+
 #define FAKE_METHOD(name_, request_, response_, handler_)                      \
 	{                                                                      \
 		name_, &onggi__agent__v1__##request_##__descriptor,            \
@@ -545,6 +587,7 @@ static const struct ttrpc_method fake_methods[] = {
 	FAKE_METHOD("UpdateContainer", update_container_request, empty, fake_update_container),
 	FAKE_METHOD("StatContainer", container_ref, stat_container_response, fake_stat),
 	FAKE_METHOD("WaitOom", wait_oom_request, wait_oom_response, fake_wait_oom),
+	FAKE_METHOD("UpdateNetwork", update_network_request, empty, fake_update_network),
 	FAKE_METHOD("UpdateMachine", update_machine_request, update_machine_response,
 		    fake_update_machine),
 };
@@ -567,10 +610,75 @@ static inline int fake_vm_create(struct loop *loop, const struct vm_config *conf
 				 const struct vm_events *events, void *userdata, struct vm **ret,
 				 struct err *err);
 
+/* The operation on it has ended. */
+static inline void fake_device_end(struct fake_device *d, int code)
+{
+	vm_done_fn done = TAKE_PTR(d->done);
+
+	loop_source_destroy(TAKE_PTR(d->timer));
+	/* One that could not be added is not there, one that could not be removed is. */
+	if (d->leaving == (code == 0))
+		d->used = false;
+	d->leaving = false;
+	if (done)
+		done(code, code ? "fake refusal" : "", d->userdata);
+}
+
+static inline void fake_device_timer(void *userdata)
+{
+	struct fake_device *d = userdata;
+
+	fake_device_end(d, d->code);
+}
+
+static inline int fake_add_device(struct vm *base, const struct vm_device *device, vm_done_fn done,
+				  void *userdata, struct err *err)
+{
+	struct fake_vm *vm = (struct fake_vm *)base;
+
+	for (int i = 0; i < FAKE_DEVICES_MAX; i++) {
+		struct fake_device *d = &vm->devices[i];
+
+		if (d->used)
+			continue;
+		*d = (struct fake_device){ .used = true, .code = fake.add_code, .done = done,
+					   .userdata = userdata };
+		snprintf(d->id, sizeof(d->id), "%s", device->id);
+		snprintf(d->mac, sizeof(d->mac), "%s", device->mac);
+		fake.cards_added++;
+		return loop_add_timer(vm->loop, 0, fake_device_timer, d, &d->timer);
+	}
+	return err_set(err, -ENOSPC, "no slot");
+}
+
+static inline int fake_remove_device(struct vm *base, const char *id, vm_done_fn done,
+				     void *userdata, struct err *err)
+{
+	struct fake_vm *vm = (struct fake_vm *)base;
+
+	for (int i = 0; i < FAKE_DEVICES_MAX; i++) {
+		struct fake_device *d = &vm->devices[i];
+
+		if (!d->used || strcmp(d->id, id) != 0)
+			continue;
+		d->leaving = true;
+		d->code = fake.remove_code;
+		d->done = done;
+		d->userdata = userdata;
+		fake.cards_removed++;
+		return loop_add_timer(vm->loop, 0, fake_device_timer, d, &d->timer);
+	}
+	return err_set(err, -ENOENT, "no such device");
+}
+
 static inline void fake_vm_destroy(struct vm *base)
 {
 	struct fake_vm *vm = (struct fake_vm *)base;
 
+	for (int i = 0; i < FAKE_DEVICES_MAX; i++) {
+		if (vm->devices[i].timer)
+			fake_device_end(&vm->devices[i], -ECANCELED);
+	}
 	if (vm->pid > 0) {
 		kill(vm->pid, SIGKILL);
 		waitpid(vm->pid, NULL, 0);
@@ -623,6 +731,8 @@ static const struct vm_driver fake_driver = {
 	.create = fake_vm_create,
 	.destroy = fake_vm_destroy,
 	.agent_fd = fake_vm_agent_fd,
+	.add_device = fake_add_device,
+	.remove_device = fake_remove_device,
 	.pid = fake_vm_pid,
 	.kill = fake_vm_kill,
 	.console_tail = fake_vm_console,

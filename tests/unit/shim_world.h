@@ -36,6 +36,7 @@ struct world {
 	struct ttrpc_server *server;
 	struct ttrpc_client *client;
 	bool empty;
+	bool network; /* the sandbox reproduces the namespace of the test */
 	struct err err;
 	int fds_before;
 };
@@ -74,6 +75,7 @@ static inline void world_start_sandbox(struct world *w)
 		.id = "s1",
 		.netns_dev = 1,
 		.netns_ino = 2,
+		.network = w->network,
 		.config = &w->config,
 		.vcpus = 1,
 		.memory_mib = 256,

@@ -244,7 +244,7 @@ def none(box):
     check_equal(re.findall(r"^\d+: (\S+?)[:@]", result.text, re.M), ["lo"], "interfaces in a namespace of its own")
 
 
-@claim("what cannot be brought into the guest fails the start, and names it; repaired, it starts")
+@claim("what cannot be brought into the guest fails the start, names it, and ends the container; repaired, another one starts")
 def refused(box):
     with Netns(box) as net:
         net.add(0)
@@ -255,11 +255,12 @@ def refused(box):
         check_equal(failed.code, 1, "exit code of start")
         check_in("network: look at the network namespace: interfaces 'eth0' and 'eth1' have the same hardware address",
                  failed.errors, "message")
-        check_equal(box.status(), "created", "status")
+        box.wait_status("stopped")
         net.ip(f"link set eth1 address {MAC % 1}")
-        box.ok("start", "c1")
-        wait_until(lambda: "eth1" in box.output_of(), "output")
-        stop(box, net)
+        start(box, net, ["sh", "-c", "ip link"], name="c2")
+        wait_until(lambda: "eth1" in box.output_of("c2"), "output")
+        box.ok("delete", "--force", "c1")
+        stop(box, net, "c2")
 
 
 @claim("more interfaces than the machine has slots fail the start with that reason, and leave nothing")
