@@ -43,29 +43,29 @@ static int take_text(char **member, const char *value)
 {
 	char *copy;
 
-	if (!value)
+	if (!value || !value[0])
 		return 0;
-	copy = value[0] ? strdup(value) : NULL;
-	if (value[0] && !copy)
+	copy = strdup(value);
+	if (!copy)
 		return -ENOMEM;
 	free(*member);
 	*member = copy;
 	return 0;
 }
 
-/* Only what is named. */
+/* Only what is named; 0 names nothing, and -1 lifts a limit. */
 static int merge(struct hostcgroup_limits *l, const struct oci_resources *res,
 		 const struct config *config)
 {
-	if (res->has_memory_limit)
+	if (res->has_memory_limit && res->memory_limit != 0)
 		l->memory_bytes = res->memory_limit > 0
 					  ? (uint64_t)res->memory_limit + overhead_bytes(config)
 					  : 0;
-	if (res->has_cpu_period)
+	if (res->has_cpu_period && res->cpu_period != 0)
 		l->cpu_period_us = res->cpu_period;
-	if (res->has_cpu_quota)
+	if (res->has_cpu_quota && res->cpu_quota != 0)
 		l->cpu_quota_us = res->cpu_quota > 0 ? (uint64_t)res->cpu_quota : 0;
-	if (res->has_cpu_shares)
+	if (res->has_cpu_shares && res->cpu_shares != 0)
 		l->cpu_shares = res->cpu_shares;
 	if (res->blkio_weight)
 		l->blkio_weight = res->blkio_weight;

@@ -130,6 +130,38 @@ def limits(box):
     check(int(read("memory", "/lim/c2", "memory.limit_in_bytes")) > 1 << 60, "there is a limit nobody asked for")
 
 
+@claim("update changes the host's limits too, and only those that are named")
+def updated_limits(box):
+    box.start(["sleep", "1000"], linux__cgroupsPath="/lim/c1", linux__resources__memory={"limit": 64 * MIB},
+              linux__resources__cpu={"quota": 50000, "period": 100000, "shares": 512})
+    box.ok("update", "--memory", "96m", "c1")
+    check_equal(int(read("memory", "/lim/c1", "memory.limit_in_bytes")), (96 + 256 + 512) * MIB, "memory limit")
+    check_equal(read("cpu", "/lim/c1", "cpu.cfs_quota_us"), "50000", "quota that was not named")
+    box.ok("update", "--cpu-quota", "80000", "--cpu-share", "256", "c1")
+    check_equal((read("cpu", "/lim/c1", "cpu.cfs_quota_us"), read("cpu", "/lim/c1", "cpu.shares")), ("80000", "256"),
+                "quota and shares")
+    check_equal(int(read("memory", "/lim/c1", "memory.limit_in_bytes")), (96 + 256 + 512) * MIB, "memory limit")
+    box.ok("update", "--memory", "-1", "--cpu-quota", "-1", "c1")
+    check(int(read("memory", "/lim/c1", "memory.limit_in_bytes")) > 1 << 60, "memory limit that was lifted")
+    check_equal(read("cpu", "/lim/c1", "cpu.cfs_quota_us"), "-1", "quota that was lifted")
+    check_equal(box.ok("exec", "c1", "echo", "alive").text, "alive\n", "exec afterwards")
+
+
+@claim("a process that is killed for memory while its container lives on is an event at once")
+def oom_while_running(box):
+    pid = box.create(["sh", "-c", "sh -c 'x=aaaaaaaaaaaaaaaa; while true; do x=$x$x; done'; sleep 1000"],
+                     linux__cgroupsPath="/oom/c1", linux__resources__memory={"limit": 32 * MIB})
+    watch = OomWatch("/oom/c1")
+    try:
+        box.ok("start", "c1")
+        wait_until(watch.came, "an OOM event")
+        check_equal(box.status(), "running", "status after the event")
+        box.ok("kill", "c1", "KILL")
+        check_equal(box.exit_of(pid), 137, "exit code")
+    finally:
+        watch.close()
+
+
 @claim("a value that the host's cgroup refuses is an error that names file and value, and nothing is left")
 def refused_limit(box):
     result = box.run(["true"], linux__cgroupsPath="/lim/c1", linux__resources__cpu={"cpus": "4090"})
