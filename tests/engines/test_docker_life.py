@@ -2,6 +2,7 @@
 """docker: the life of a container, commands of a running one, its output and its files."""
 import json
 import os
+import re
 import signal
 import time
 
@@ -18,6 +19,11 @@ COUNTER = ("sh", "-c", "trap 'echo asked; exit 5' TERM; i=0; while :; do i=$((i+
 
 def state(t, name, what="Status"):
     return t.out("inspect", "-f", "{{.State.%s}}" % what, name)
+
+
+def actions(t, name):
+    return t.out("events", "--since", "2m", "--until", "0s", "--filter", f"container={name}", "--format",
+                 "{{.Action}}").split()
 
 
 def detached(t, name, *args, options=()):
@@ -73,9 +79,8 @@ def life(t):
         t.ok("stop", "-t", "1", name)
         check_equal(state(t, name, "ExitCode"), "137", "exit code")
     with t.line("events tell all of that"):
-        seen = t.out("events", "--since", "2m", "--until", "0s", "--filter", "container=jar", "--format", "{{.Action}}").split()
-        for action in ("create", "start", "pause", "unpause", "kill", "die", "stop", "restart", "destroy"):
-            check_in(action, seen, "events")
+        wanted = {"create", "start", "pause", "unpause", "kill", "die", "stop", "restart", "destroy"}
+        wait_until(lambda: wanted <= set(actions(t, "jar")), "all of them", 5)
 
 
 @case("docker", "exec")
@@ -230,3 +235,28 @@ def share(t):
     with t.line("--pid and --ipc container:"):
         out = t.out("run", "--rm", "--network", "container:one", "--pid", "container:one", IMAGE, "ps")
         check_in("httpd", out, "ps")
+
+
+@case("docker", "stats, update, running out of memory")
+def accounts(t):
+    name = detached(t, "jar", "sh", "-c", "dd if=/dev/zero of=/dev/shm/fill bs=1M count=20 2>/dev/null; exec sleep 1000",
+                    options=("--memory", "200m", "--memory-swap", "200m", "--cpus", "1"))
+    wait_until(lambda: t.call("exec", name, "du", "-m", "/dev/shm/fill").text.startswith("20"), "the memory is filled")
+    with t.line("stats --no-stream has plausible figures, of this container alone"):
+        usage, pids = t.out("stats", "--no-stream", "--format", "{{.MemUsage}};{{.PIDs}}", name).split(";")
+        number, unit = re.match(r"([\d.]+)(\w+)", usage).groups()
+        check(unit == "MiB" and 20 <= float(number) < 600, usage)
+        check(int(pids) >= 1, f"{pids} pids")
+    with t.line("update: memory, pids and cpus while it runs"):
+        t.ok("update", "--memory", "100m", "--memory-swap", "100m", "--pids-limit", "33", "--cpus", ".7", name)
+        files = ("memory.max", "pids.max", "cpu.max") if t.ours else \
+            ("memory/memory.limit_in_bytes", "pids/pids.max", "cpu/cpu.cfs_quota_us")
+        found = t.out("exec", name, "sh", "-c", f"cd /sys/fs/cgroup; cat {' '.join(files)}").split()
+        check_equal(found[:3], [str(100 << 20), "33", "70000"], "limits")
+        check_equal(t.out("inspect", "-f", "{{.HostConfig.Memory}}", name), str(100 << 20), "inspect")
+    with t.line("a container that runs out of memory is killed, and inspect and events say why"):
+        done = t.call("run", "--name", "oom", *NONE, "--memory", "32m", "--memory-swap", "32m", IMAGE, "sh", "-c",
+                      "tail /dev/zero; code=$?; sleep 1; exit $code")
+        check_equal(done.code, 137, "exit code")
+        check_equal(state(t, "oom", "OOMKilled"), "true", "OOMKilled")
+        wait_until(lambda: "oom" in actions(t, "oom"), "the event, which is told by the second", 5)
