@@ -130,6 +130,20 @@ static struct task *owner_of_path(struct sandbox *s, const char *path)
 	return NULL;
 }
 
+/* Whether @path, "/proc/<pid>/ns/<type>", is of a process that runs our program: a proxy. */
+static bool is_proxys(const char *path)
+{
+	struct stat program, own;
+	char exe[64];
+	int pid;
+
+	if (sscanf(path, "/proc/%d/ns/", &pid) != 1 || pid <= 0)
+		return false;
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
+	return stat(exe, &program) == 0 && stat("/proc/self/exe", &own) == 0 &&
+	       program.st_dev == own.st_dev && program.st_ino == own.st_ino;
+}
+
 /*
  * A proxy has a network namespace that means something here, and a PID namespace that does not: another
  * container's proxy stands for that container's namespaces.
@@ -155,6 +169,12 @@ static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, 
 		return err_set(
 			err, -EOPNOTSUPP,
 			"%s namespace '%s' is the host's: a container in a VM cannot share it",
+			type, path);
+	if (is_proxys(path))
+		return err_set(
+			err, -EOPNOTSUPP,
+			"%s namespace '%s' is that of a container in another VM: containers that "
+			"share a network (--network container:NAME) share a VM and can share this",
 			type, path);
 	snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s:%jx:%jx", type, (uintmax_t)st.st_dev,
 		 (uintmax_t)st.st_ino);

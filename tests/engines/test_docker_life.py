@@ -232,7 +232,12 @@ def share(t):
         out = t.out("run", "--rm", "--network", "container:one", IMAGE, "sh", "-c",
                     "wget -qO- http://127.0.0.1/group | head -n 1; uname -r")
         check_equal(out.split("\n")[0], "root:x:0:", "served")
-    with t.line("--pid and --ipc container:"):
+    with t.line("--pid container: without its network would be of another VM, and is refused with the reason"):
+        if t.ours:
+            done = t.call("run", "--rm", *NONE, "--pid", "container:one", IMAGE, "ps")
+            check_equal(done.code, 125, "exit code")
+            check_in("--network container", done.errors, "message")
+    with t.line("--pid container:, with its network"):
         out = t.out("run", "--rm", "--network", "container:one", "--pid", "container:one", IMAGE, "ps")
         check_in("httpd", out, "ps")
 
