@@ -129,3 +129,28 @@ def buildkit(t):
             check_in("exit code: 7", done.errors, "message")
         t.ok("rmi", tag)
         t.ok("builder", "prune", "-af")
+
+
+@case("docker", "user namespaces (userns-remap)")
+def remap(t):
+    for name, line in (("passwd", "jars:x:990:990::/:/bin/false"), ("group", "jars:x:990:"), ("subuid", "jars:100000:65536"),
+                       ("subgid", "jars:100000:65536")):
+        path = os.path.join("/etc", name)
+        text = open(path).read() if os.path.exists(path) else ""
+        if line not in text:
+            world.write(path, text + line + "\n")
+    with daemon_with(**{"userns-remap": "jars"}):
+        Docker.load_image(IMAGE)
+        with t.line("root of the container is an ordinary user, in the guest too"):
+            out = t.out("run", "--rm", *NONE, IMAGE, "sh", "-c",
+                        "id -u; awk '{print $1, $2, $3}' /proc/self/uid_map; touch /made && ls -ln /made | awk '{print $3}'")
+            check_equal(out.split("\n"), ["0", "0 100000 65536", "0"], "inside")
+        with t.line("files of volumes belong to the mapped user on the host"):
+            t.ok("run", "--rm", *NONE, "-v", "vol:/v", IMAGE, "touch", "/v/made")
+            place = t.out("volume", "inspect", "-f", "{{.Mountpoint}}", "vol")
+            check_equal(os.stat(os.path.join(place, "made")).st_uid, 100000, "owner")
+        with t.line("exec, -u, network"):
+            t.ok("run", "-d", "--name", "jar", IMAGE, "sleep", "1000")
+            check_equal(t.out("exec", "-u", "5", "jar", "id", "-u"), "5", "exec")
+            check_in("inet 172.", t.out("exec", "jar", "ip", "addr", "show", "eth0"), "address")
+        t.engine.clean(t.runtime)
