@@ -37,11 +37,11 @@ COMMON_OBJ := $(call objects,common) $(PROTO_OBJ)
 HYPERVISOR_OBJ := $(call objects,hypervisor)
 NET_OBJ := $(call objects,net)
 AGENT_OBJ := $(call objects,agent)
-SHIM_OBJ := $(call objects,shim) $(call objects,shim/runtime)
+SHIM_OBJ := $(call objects,shim) $(call objects,shim/runtime) $(call objects,shim/containerd)
 
 # Everything but the mains is linked into the unit tests.
 AGENT_LIB_OBJ := $(filter-out $(BUILD)/obj/agent/main.o,$(AGENT_OBJ))
-SHIM_LIB_OBJ := $(filter-out $(BUILD)/obj/shim/runtime/main.o,$(SHIM_OBJ))
+SHIM_LIB_OBJ := $(filter-out $(BUILD)/obj/shim/runtime/main.o $(BUILD)/obj/shim/containerd/main.o,$(SHIM_OBJ))
 
 LIBS_COMMON := -ljson-c -levent_core -lprotobuf-c
 LIBS_AGENT := -lseccomp -lcap $(LIBS_COMMON)
@@ -49,7 +49,7 @@ LIBS_HOST := -lcap $(LIBS_COMMON)
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(BUILD)/onggi-runtime $(BUILD)/onggi-agent
+all: $(BUILD)/onggi-runtime $(BUILD)/containerd-shim-onggi-v2 $(BUILD)/onggi-agent
 
 $(BUILD)/gen/common/proto/%.pb-c.c $(BUILD)/gen/common/proto/%.pb-c.h: common/proto/%.proto
 	@mkdir -p $(BUILD)/gen
@@ -79,6 +79,10 @@ $(BUILD)/lib%.a:
 	@ar rcs $@ $^
 
 $(BUILD)/onggi-runtime: $(BUILD)/obj/shim/runtime/main.o $(BUILD)/libshim.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
+	@echo "  LD      $@"
+	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_HOST)
+
+$(BUILD)/containerd-shim-onggi-v2: $(BUILD)/obj/shim/containerd/main.o $(BUILD)/libshim.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
 	@echo "  LD      $@"
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_HOST)
 
@@ -239,13 +243,14 @@ LIBDIR := $(DESTDIR)$(PREFIX)/lib/onggi
 install: ## install under DESTDIR and PREFIX (/usr/local)
 	@$(SUBMAKE) all guest
 	install -D -m 0755 -s $(BUILD)/onggi-runtime $(DESTDIR)$(PREFIX)/bin/onggi-runtime
+	install -D -m 0755 -s $(BUILD)/containerd-shim-onggi-v2 $(DESTDIR)$(PREFIX)/bin/containerd-shim-onggi-v2
 	install -D -m 0444 $(GUEST)/initramfs.cpio $(LIBDIR)/initramfs.cpio
 	@if [ -f $(GUEST)/vmlinux ]; then echo "install vmlinux"; install -D -m 0444 $(GUEST)/vmlinux $(LIBDIR)/vmlinux; \
 	else echo "note: our own guest kernel is not built; run 'make guest-kernel' and install again, or name another by \"kernel\" in the configuration"; fi
 	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/onggi/LICENSE
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/onggi-runtime $(DESTDIR)$(PREFIX)/share/doc/onggi/LICENSE
+	rm -f $(DESTDIR)$(PREFIX)/bin/onggi-runtime $(DESTDIR)$(PREFIX)/bin/containerd-shim-onggi-v2 $(DESTDIR)$(PREFIX)/share/doc/onggi/LICENSE
 	rm -rf $(LIBDIR)
 	-rmdir $(DESTDIR)$(PREFIX)/share/doc/onggi 2>/dev/null
 

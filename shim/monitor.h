@@ -22,6 +22,13 @@
 #define MONITOR_ROLE "sandbox-monitor"
 #define MONITOR_IDLE_TIMEOUT_MS 60000
 
+/* A caller that speaks to the monitor itself and wants to hear of events, as containerd does. */
+struct monitor_engine {
+	const char *events;    /* socket of its event service; "": none */
+	const char *namespace; /* of it */
+	const char *log;       /* FIFO or file for the monitor's log; NULL: the sandbox's own */
+};
+
 /* Entry of the role. Returns the exit code of the process. */
 int monitor_main(int argc, char **argv);
 
@@ -49,6 +56,10 @@ void sandbox_join_finish(struct sandbox_join *j);
  */
 int sandbox_find_or_launch(const char *state_root, const char *container_id, const struct oci_spec *spec,
 			   const struct config *config, struct sandbox_join *ret, struct err *err);
+/* The same for an engine (NULL: none), which is told of events. The monitor then waits for it, not for the caller's end. */
+int sandbox_find_or_launch_for(const struct monitor_engine *engine, const char *state_root,
+			       const char *container_id, const struct oci_spec *spec,
+			       const struct config *config, struct sandbox_join *ret, struct err *err);
 
 /*
  * Remove what a dead monitor left: kill processes of the record, remove FIFOs, sockets and the sandbox's folder. Containers of it become

@@ -33,6 +33,8 @@ struct monitor_args {
 	uint64_t memory_mib;
 	char *trace; /* trace.h; NULL: none */
 	uint64_t trace_start_us;
+	/* struct monitor_engine; engine_namespace NULL: none */
+	char *engine_events, *engine_namespace, *engine_log;
 	struct config config;
 };
 

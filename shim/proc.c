@@ -14,6 +14,7 @@
 
 #include "common/proto/agent.pb-c.h"
 #include "common/trace.h"
+#include "shim/containerd/events.h"
 #include "shim/sandbox_cgroup.h"
 #include "shim/sandbox_dns.h"
 #include "shim/sandbox_network.h"
@@ -248,6 +249,8 @@ static void wait_answered(enum ttrpc_code code, const char *message, const void 
 	} else {
 		call->exit_status = answer->exit_status;
 		if (answer->oom_killed)
+			event_oom(p->container);
+		if (answer->oom_killed)
 			task_cgroup_show_oom(p->container, end_told, call);
 		else
 			end_told(call);
@@ -424,6 +427,7 @@ static void start_answered(enum ttrpc_code code, const char *message, const void
 	} else if (code == TTRPC_OK) {
 		trace_mark("process started in the guest");
 		p->state = PROC_RUNNING;
+		p->ran = true;
 		task_proc_running(p);
 		call_done(call, TTRPC_OK, "");
 		relay_start(p->io);

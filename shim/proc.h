@@ -55,6 +55,8 @@ struct proc {
 	enum proc_state state;
 	bool ended;   /* the agent has told its status; output may be under way */
 	bool removed; /* forgotten by its container */
+	bool ran;     /* it has been started */
+	bool exit_told; /* an event has told of its end */
 	bool orphan;  /* who stood for it on the host is gone: nobody will ask for it again */
 	uint32_t exit_status;
 	struct timespec exited_at;

@@ -77,6 +77,9 @@ struct sandbox_options {
 	uint64_t memory_mib;
 	const struct vm_driver *driver;	       /* borrowed */
 	const struct sandbox_files_ops *files; /* borrowed */
+	/* Where containerd hears of events (shim/containerd/); NULL: the command line creates, and tidies up. */
+	struct publisher *publisher;
+	int host_netns_fd; /* borrowed; with a publisher: where its hooks run */
 };
 
 enum sandbox_phase {
@@ -98,6 +101,7 @@ enum sandbox_witness {
 
 struct task;
 struct sandbox_network;
+struct publisher;
 struct sandbox_machine_waiter; /* sandbox_machine.c */
 
 /* How large the guest is, and is to be: sandbox_machine.h. */
@@ -148,6 +152,7 @@ struct sandbox {
 	char template_name[TEMPLATE_NAME_BYTES];
 	char *last_loss; /* why the last VM was given up; NULL: none was, or another has started */
 	size_t log_bytes;
+	bool shutdown_asked; /* by Task.Shutdown, when nothing was left */
 	bool finished; /* nothing is left of it on disk */
 	void (*on_empty)(void *userdata);
 	void *userdata;

@@ -173,7 +173,7 @@ static int choose_id(int rootfd, const char *container_id, char **ret, struct er
 
 static int launch(int rootfd, const char *state_root, const char *container_id,
 		  const struct oci_spec *spec, const struct config *config,
-		  struct sandbox_join *join, struct err *err)
+		  const struct monitor_engine *engine, struct sandbox_join *join, struct err *err)
 {
 	struct machine_size size = choose_size(spec, config);
 	struct monitor_args args = {
@@ -188,6 +188,11 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 	};
 	int r;
 
+	if (engine) {
+		args.engine_events = (char *)(uintptr_t)engine->events;
+		args.engine_namespace = (char *)(uintptr_t)engine->namespace;
+		args.engine_log = (char *)(uintptr_t)engine->log;
+	}
 	r = choose_id(rootfd, container_id, &join->id, err);
 	if (r < 0)
 		return r;
@@ -198,7 +203,8 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 
 static int find_or_launch(int rootfd, const char *state_root, const char *container_id,
 			  const struct oci_spec *spec, const struct config *config,
-			  struct sandbox_join *join, struct err *err)
+			  const struct monitor_engine *engine, struct sandbox_join *join,
+			  struct err *err)
 {
 	struct stat netns;
 	int r;
@@ -210,7 +216,7 @@ static int find_or_launch(int rootfd, const char *state_root, const char *contai
 		return err_set_errno(err, -errno, "network namespace");
 	r = find(rootfd, &netns, cri_sandbox_id(spec), &join->id, err);
 	if (r == 0)
-		r = launch(rootfd, state_root, container_id, spec, config, join, err);
+		r = launch(rootfd, state_root, container_id, spec, config, engine, join, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&join->socket, "%s/sandboxes/%s/task.sock", state_root, join->id) < 0)
@@ -218,9 +224,9 @@ static int find_or_launch(int rootfd, const char *state_root, const char *contai
 	return 0;
 }
 
-int sandbox_find_or_launch(const char *state_root, const char *container_id,
-			   const struct oci_spec *spec, const struct config *config,
-			   struct sandbox_join *ret, struct err *err)
+int sandbox_find_or_launch_for(const struct monitor_engine *engine, const char *state_root,
+			       const char *container_id, const struct oci_spec *spec,
+			       const struct config *config, struct sandbox_join *ret, struct err *err)
 {
 	struct sandbox_join join = { .netns_fd = -EBADF, .life_fd = -EBADF };
 	_cleanup_close_ int rootfd = -EBADF, lock = -EBADF;
@@ -235,11 +241,18 @@ int sandbox_find_or_launch(const char *state_root, const char *container_id,
 	if (r >= 0)
 		r = state_lock(rootfd, &lock, err);
 	if (r >= 0)
-		r = find_or_launch(rootfd, state_root, container_id, spec, config, &join, err);
+		r = find_or_launch(rootfd, state_root, container_id, spec, config, engine, &join, err);
 	if (r < 0) {
 		sandbox_join_finish(&join);
 		return r;
 	}
 	*ret = join;
 	return 0;
+}
+
+int sandbox_find_or_launch(const char *state_root, const char *container_id,
+			   const struct oci_spec *spec, const struct config *config,
+			   struct sandbox_join *ret, struct err *err)
+{
+	return sandbox_find_or_launch_for(NULL, state_root, container_id, spec, config, ret, err);
 }

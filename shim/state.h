@@ -58,6 +58,7 @@ struct container_record {
 	char *id, *sandbox, *bundle, *rootfs, *oci_version;
 	enum container_status status;
 	struct process_id proxy;
+	pid_t stand_in;         /* shown where there is no proxy; of the moment, not kept on disk */
 	char *created;          /* RFC3339 with nanoseconds, UTC */
 	uint32_t exit_status;
 	char *lost_reason;      /* why its VM or monitor was lost, one line; NULL: they were not */

@@ -18,7 +18,7 @@ static struct json *annotations_json(char *const *pairs)
 static struct json *make(const struct container_record *r, enum container_status status, bool shown)
 {
 	_cleanup_json_ struct json *j = json_new_object();
-	pid_t pid = status == CONTAINER_STOPPED ? 0 : r->proxy.pid;
+	pid_t pid = status == CONTAINER_STOPPED ? 0 : r->proxy.pid ? r->proxy.pid : r->stand_in;
 	int code = 0;
 
 	if (!j)

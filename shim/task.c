@@ -7,9 +7,11 @@
 #include "common/oci.h"
 #include "common/path.h"
 #include "common/proto/agent.pb-c.h"
+#include "shim/containerd/events.h"
 #include "shim/sandbox_cgroup.h"
 #include "shim/task_create.h"
 #include "shim/task_hooks.h"
+#include "shim/task_rootfs.h"
 #include "shim/task_oom.h"
 
 /* ---- finding, holding ---- */
@@ -107,6 +109,7 @@ void task_drop(struct task *c)
 	cleanup_close_p(&c->resolv_fd);
 	if (s->share)
 		hostshare_remove_container(s->share, c->record->id);
+	task_rootfs_unmount(c);
 	/* Breaks the circle of container and process, unless a call in flight holds either. */
 	proc_unref(TAKE_PTR(c->init));
 	sandbox_settle(s);
@@ -190,6 +193,7 @@ void task_proc_stopped(struct proc *p)
 {
 	struct task *c = p->container;
 
+	event_stopped(p);
 	sandbox_settle(c->sandbox);
 	if (!proc_is_init(p))
 		return;

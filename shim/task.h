@@ -42,6 +42,7 @@ struct task {
 	unsigned int n_execs;
 	struct task_creation *creation; /* NULL once it is created */
 	struct task_hooks *hooks;       /* of its creation, while they run; task_hooks.h */
+	unsigned int rootfs_mounts; /* so many are mounted on its rootfs (task_rootfs.h) */
 	int resolv_fd; /* its resolv.conf on the host; -EBADF: none */
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
 	bool in_guest;			/* the agent may know it */
@@ -51,12 +52,22 @@ struct task {
 	struct task_oom_listener *oom_listeners;
 	size_t n_oom_listeners;
 	bool updating; /* its limits are being changed */
+	unsigned int hook_kinds;	/* bit 1 << kind: the specification has hooks of that kind */
 	bool deleting;
 	bool removed; /* no longer in the sandbox's list */
 };
 
+/* A file system that the rootfs is made of, as an engine gives it. */
+struct task_mount {
+	const char *type, *source;
+	char **options;
+	size_t n_options;
+};
+
 struct task_config {
 	const char *id, *bundle;
+	const struct task_mount *rootfs; /* to be mounted on <bundle>/rootfs, in this order */
+	size_t n_rootfs;
 	struct relay_config io;
 	int mount_ns; /* mount namespace of the caller, borrowed; -1: the launcher's */
 };

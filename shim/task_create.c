@@ -21,6 +21,7 @@
 #include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
 #include "shim/sandbox_cgroup.h"
+#include "shim/task_rootfs.h"
 #include "shim/sandbox_machine.h"
 #include "shim/task_oom.h"
 
@@ -358,11 +359,14 @@ static int prepare_host(struct task *c, const struct task_config *config, struct
 		return err_set(err, -EINVAL, "field 'process.terminal' and the request differ");
 	c->start_hooks = c->creation->spec->n_hooks[OCI_HOOK_START_CONTAINER] > 0;
 	machine_need_update(&c->need, &c->creation->spec->resources);
+	for (enum oci_hook_kind kind = 0; kind < OCI_HOOK_COUNT; kind++)
+		c->hook_kinds |= (c->creation->spec->n_hooks[kind] > 0) << kind;
 	if ((r = fill_record(c->record, c->creation->spec)) < 0)
 		return err_set_errno(err, r, "record");
 	if ((r = task_choose_namespaces(c, c->creation->spec, err)) < 0 ||
 	    (r = proc_create(c, &init, &c->init, err)) < 0 || (r = task_save(c, err)) < 0 ||
 	    (r = task_cgroup_attach(c, &c->creation->spec->resources, err)) < 0 ||
+	    (r = task_rootfs_mount(c, config->rootfs, config->n_rootfs, err)) < 0 ||
 	    (r = task_attach_mounts(c, c->creation->spec, err)) < 0)
 		return r;
 	r = resolv_open(c->creation->spec, c->record->bundle);
@@ -399,6 +403,7 @@ static struct task *task_new(struct sandbox *s, const struct task_config *config
 	c->record->id = strdup(config->id);
 	c->record->sandbox = strdup(s->id);
 	c->record->bundle = strdup(config->bundle);
+	c->record->stand_in = s->options.publisher ? getpid() : 0;
 	if (!c->record->id || !c->record->sandbox || !c->record->bundle)
 		return NULL;
 	c->record->status = CONTAINER_CREATING;

@@ -24,6 +24,9 @@ struct task_hooks {
 	struct task *c;
 	pid_t pid;
 	int report_fd;
+	const enum oci_hook_kind *kinds;
+	enum container_status status;
+	int netns_fd;
 	struct loop_source *child;
 	proc_done_fn done;
 	void *userdata;
@@ -31,7 +34,7 @@ struct task_hooks {
 
 /* ---- in the child ---- */
 
-static int run(const struct task *c, struct err *err)
+static int run_in_view(const struct task *c, struct err *err)
 {
 	const struct hooks_place place = { .netns_fd = -EBADF, .cwd = c->record->rootfs };
 	int r;
@@ -42,7 +45,19 @@ static int run(const struct task *c, struct err *err)
 	return hooks_run(c->record, OCI_HOOK_CREATE_CONTAINER, CONTAINER_CREATING, &place, err);
 }
 
-static _Noreturn void child_main(const struct task *c, int report_fd)
+static int run(const struct task_hooks *h, struct err *err)
+{
+	const struct hooks_place here = { .netns_fd = h->netns_fd };
+	int r = 0;
+
+	for (const enum oci_hook_kind *kind = h->kinds; r >= 0 && *kind != OCI_HOOK_COUNT; kind++)
+		r = *kind == OCI_HOOK_CREATE_CONTAINER
+			    ? run_in_view(h->c, err)
+			    : hooks_run(h->c->record, *kind, h->status, &here, err);
+	return r;
+}
+
+static _Noreturn void child_main(const struct task_hooks *h, int report_fd)
 {
 	struct hooks_report report = { 0 };
 	struct err err = ERR_INIT;
@@ -51,7 +66,7 @@ static _Noreturn void child_main(const struct task *c, int report_fd)
 	/* A group of its own, to be killed with what the hooks have started. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setpgid(0, 0) < 0)
 		_exit(EXIT_FAILURE);
-	report.code = run(c, &err);
+	report.code = run(h, &err);
 	snprintf(report.text, sizeof(report.text), "%s", err.text);
 	io_write_all(report_fd, &report, sizeof(report));
 	_exit(EXIT_SUCCESS);
@@ -77,7 +92,7 @@ static void on_child_ended(pid_t pid, int status, void *userdata)
 	struct hooks_report report;
 
 	if (io_read_full(h->report_fd, &report, sizeof(report)) != (ssize_t)sizeof(report)) {
-		finish(h, TTRPC_INTERNAL, "createContainer hooks: their runner was killed");
+		finish(h, TTRPC_INTERNAL, "hooks: their runner was killed");
 		return;
 	}
 	report.text[sizeof(report.text) - 1] = '\0';
@@ -101,7 +116,7 @@ static int start(struct task_hooks *h)
 	if (h->pid < 0)
 		return -errno;
 	if (h->pid == 0)
-		child_main(h->c, write_fd);
+		child_main(h, write_fd);
 	r = loop_add_child(h->c->sandbox->loop, h->pid, on_child_ended, h, &h->child);
 	if (r < 0) {
 		kill(h->pid, SIGKILL);
@@ -111,13 +126,14 @@ static int start(struct task_hooks *h)
 	return r;
 }
 
-void task_run_hooks(struct task *c, proc_done_fn done, void *userdata)
+void task_run_hooks_of(struct task *c, const enum oci_hook_kind *kinds, enum container_status status,
+		       int netns_fd, proc_done_fn done, void *userdata)
 {
 	struct task_hooks *h;
 	int r;
 
-	if (c->hooks || c->creation || c->record->status != CONTAINER_CREATED) {
-		done(TTRPC_FAILED_PRECONDITION, "hooks of its creation cannot be run now", userdata);
+	if (c->hooks || c->creation) {
+		done(TTRPC_FAILED_PRECONDITION, "hooks cannot be run now", userdata);
 		return;
 	}
 	h = calloc(1, sizeof(*h));
@@ -127,12 +143,25 @@ void task_run_hooks(struct task *c, proc_done_fn done, void *userdata)
 	}
 	h->c = task_ref(c);
 	h->report_fd = -EBADF;
+	h->kinds = kinds;
+	h->status = status;
+	h->netns_fd = netns_fd;
 	h->done = done;
 	h->userdata = userdata;
 	c->hooks = h;
 	r = start(h);
 	if (r < 0)
-		finish(h, TTRPC_INTERNAL, "createContainer hooks: no process can be made for them");
+		finish(h, TTRPC_INTERNAL, "hooks: no process can be made for them");
+}
+
+void task_run_hooks(struct task *c, proc_done_fn done, void *userdata)
+{
+	static const enum oci_hook_kind kinds[] = { OCI_HOOK_CREATE_CONTAINER, OCI_HOOK_COUNT };
+
+	if (c->record->status != CONTAINER_CREATED)
+		done(TTRPC_FAILED_PRECONDITION, "hooks of its creation cannot be run now", userdata);
+	else
+		task_run_hooks_of(c, kinds, CONTAINER_CREATING, -EBADF, done, userdata);
 }
 
 void task_hooks_end(struct task_hooks *h)

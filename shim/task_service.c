@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* containerd.task.v2.Task and v3: the same methods and messages under two names. */
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 #include "common/proto/task.pb-c.h"
+#include "shim/containerd/create.h"
+#include "shim/containerd/events.h"
 #include "shim/services.h"
 #include "shim/task.h"
 #include "shim/task_stats.h"
@@ -41,6 +44,7 @@ struct pending {
 	struct ttrpc_call *call;
 	struct proc *p;
 	struct task *c;
+	char exec_id[NAME_MAX + 1]; /* of Exec */
 };
 
 /* NULL: the call has been answered. @c, @p may be NULL; references are held. */
@@ -226,13 +230,15 @@ static void task_service_create(struct ttrpc_call *call, const void *message, vo
 				"restore from a checkpoint is not supported");
 		return;
 	}
-	if (request->n_rootfs > 0) {
-		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED,
-				"rootfs given as a list of mounts is not supported");
-		return;
-	}
 	pending = pend(call, NULL, NULL);
-	if (pending)
+	if (!pending)
+		return;
+	if (((struct sandbox *)userdata)->options.publisher)
+		engine_create(userdata, request, &config, created, pending);
+	else if (request->n_rootfs > 0)
+		created(TTRPC_UNIMPLEMENTED,
+			"a rootfs given as a list of mounts is for containerd's shim alone", pending);
+	else
 		task_create(userdata, &config, created, pending);
 }
 
@@ -244,7 +250,10 @@ static void started(enum ttrpc_code code, const char *message, void *userdata)
 	if (pending_failed(pending, code, message))
 		return;
 	response.pid = (uint32_t)proc_host_pid(pending->p);
+	event_started(pending->p);
 	ttrpc_call_reply(pending->call, &response.base);
+	if (proc_is_init(pending->p))
+		engine_started(pending->p->container);
 	pending_free(pending);
 }
 
@@ -258,7 +267,7 @@ static void task_service_start(struct ttrpc_call *call, const void *message, voi
 		proc_start(p, started, pending);
 }
 
-static void deleted(enum ttrpc_code code, const char *message, void *userdata)
+static void reply_deleted(enum ttrpc_code code, const char *message, void *userdata)
 {
 	Containerd__Task__V2__DeleteResponse response = CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
 	struct pending *pending = userdata;
@@ -270,8 +279,19 @@ static void deleted(enum ttrpc_code code, const char *message, void *userdata)
 	response.pid = (uint32_t)proc_host_pid(pending->p);
 	response.exit_status = pending->p->exit_status;
 	response.exited_at = &exited_at;
+	event_deleted(pending->p);
 	ttrpc_call_reply(pending->call, &response.base);
 	pending_free(pending);
+}
+
+static void deleted(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct pending *pending = userdata;
+
+	if (code == TTRPC_OK && proc_is_init(pending->p))
+		engine_deleted(pending->c, reply_deleted, pending);
+	else
+		reply_deleted(code, message, pending);
 }
 
 static void task_service_delete(struct ttrpc_call *call, const void *message, void *userdata)
@@ -301,6 +321,16 @@ static bool is_type(const Containerd__Task__V2__Any *any, const char *type)
 	return !strcmp(last ? last + 1 : any->type_url, type);
 }
 
+static void exec_added(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct pending *pending = userdata;
+	const struct proc *p = code == TTRPC_OK ? task_proc(pending->c, pending->exec_id) : NULL;
+
+	if (p)
+		event_exec_added(p);
+	reply_empty(code, message, pending);
+}
+
 static void task_service_exec(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Containerd__Task__V2__ExecProcessRequest *request = message;
@@ -320,9 +350,10 @@ static void task_service_exec(struct ttrpc_call *call, const void *message, void
 		return;
 	}
 	pending = pend(call, c, NULL);
-	if (pending)
-		task_exec(c, &config, request->spec->value.data, request->spec->value.len,
-			  reply_empty, pending);
+	if (!pending)
+		return;
+	snprintf(pending->exec_id, sizeof(pending->exec_id), "%s", request->exec_id);
+	task_exec(c, &config, request->spec->value.data, request->spec->value.len, exec_added, pending);
 }
 
 static void task_service_kill(struct ttrpc_call *call, const void *message, void *userdata)
@@ -358,6 +389,24 @@ static void task_service_close_io(struct ttrpc_call *call, const void *message, 
 	reply_empty(TTRPC_OK, "", pending);
 }
 
+static void paused(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct pending *pending = userdata;
+
+	if (code == TTRPC_OK)
+		event_paused(pending->c, true);
+	reply_empty(code, message, pending);
+}
+
+static void resumed(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct pending *pending = userdata;
+
+	if (code == TTRPC_OK)
+		event_paused(pending->c, false);
+	reply_empty(code, message, pending);
+}
+
 static void task_service_pause(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Containerd__Task__V2__PauseRequest *request = message;
@@ -365,7 +414,7 @@ static void task_service_pause(struct ttrpc_call *call, const void *message, voi
 	struct pending *pending = c ? pend(call, c, NULL) : NULL;
 
 	if (pending)
-		task_pause(c, true, reply_empty, pending);
+		task_pause(c, true, paused, pending);
 }
 
 static void task_service_resume(struct ttrpc_call *call, const void *message, void *userdata)
@@ -375,7 +424,7 @@ static void task_service_resume(struct ttrpc_call *call, const void *message, vo
 	struct pending *pending = c ? pend(call, c, NULL) : NULL;
 
 	if (pending)
-		task_pause(c, false, reply_empty, pending);
+		task_pause(c, false, resumed, pending);
 }
 
 /* ---- Wait ---- */
@@ -417,10 +466,13 @@ static void task_service_wait(struct ttrpc_call *call, const void *message, void
 static void task_service_shutdown(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	static const Containerd__Task__V2__Empty empty = CONTAINERD__TASK__V2__EMPTY__INIT;
+	struct sandbox *s = userdata;
 
 	/* Other containers keep the monitor; when the last one is deleted it ends by itself. */
 	ttrpc_call_reply(call, &empty.base);
-	sandbox_abandon(userdata);
+	if (!s->containers)
+		s->shutdown_asked = true;
+	sandbox_abandon(s);
 }
 
 /* ---- Update, Stats ---- */

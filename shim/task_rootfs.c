@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/task_rootfs.h"
+
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "common/oci.h"
+
+static int mount_parsed(const struct oci_mount *m, const char *target)
+{
+	unsigned long all = MS_BIND | MS_REC;
+
+	if (!m->is_bind)
+		return mount(m->source, target, m->type, m->flags, m->data) < 0 ? -errno : 0;
+	if (mount(m->source, target, NULL, m->flags & all, NULL) < 0)
+		return -errno;
+	/* Flags of a bind mount count only in a second call. */
+	if ((m->flags & ~all) && mount(NULL, target, NULL, m->flags | MS_BIND | MS_REMOUNT, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+static int mount_one(const struct task_mount *mount, const char *target, struct err *err)
+{
+	_cleanup_free_ char **options = calloc(mount->n_options + 1, sizeof(*options));
+	struct oci_mount m = {
+		.type = (char *)(uintptr_t)mount->type,
+		.source = (char *)(uintptr_t)mount->source,
+		.options = options,
+	};
+	int r;
+
+	if (!options)
+		return -ENOMEM;
+	for (size_t i = 0; i < mount->n_options; i++)
+		options[i] = mount->options[i];
+	r = oci_mount_parse_options(&m, "rootfs", err);
+	if (r >= 0) {
+		r = mount_parsed(&m, target);
+		if (r < 0)
+			err_set_errno(err, r, "rootfs: mount '%s' of type '%s' on '%s'", mount->source,
+				      mount->type, target);
+	}
+	free(m.data);
+	return r;
+}
+
+int task_rootfs_mount(struct task *c, const struct task_mount *mounts, size_t n, struct err *err)
+{
+	_cleanup_free_ char *target = NULL;
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (asprintf(&target, "%s/rootfs", c->record->bundle) < 0)
+		return target = NULL, -ENOMEM;
+	if (mkdir(target, 0711) < 0 && errno != EEXIST)
+		return err_set_errno(err, -errno, "folder '%s'", target);
+	for (size_t i = 0; i < n; i++) {
+		r = mount_one(&mounts[i], target, err);
+		if (r < 0)
+			return r;
+		c->rootfs_mounts++;
+	}
+	return 0;
+}
+
+void task_rootfs_unmount(struct task *c)
+{
+	_cleanup_free_ char *target = NULL;
+
+	if (!c->rootfs_mounts)
+		return;
+	if (asprintf(&target, "%s/rootfs", c->record->bundle) < 0) {
+		target = NULL;
+		return;
+	}
+	for (; c->rootfs_mounts > 0; c->rootfs_mounts--)
+		umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
+}

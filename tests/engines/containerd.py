@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""containerd in the private world, without docker: its daemon, images, its own client ctr, and its events."""
+import json
+import os
+import signal
+import subprocess
+
+import cases
+import world
+from cases import engine, run
+from harness import Failure, kill_quietly, wait_until
+
+IMAGE = "docker.io/library/busybox:latest"
+CONFIG = "/etc/containerd/onggi.toml"
+STATE, ROOT = "/run/containerd", "/var/lib/containerd"
+NAMESPACE = "default"
+OTHER_NAMESPACE = "other"
+DAEMON_LIMIT = 60
+SHIM = os.path.join(world.BUILD, "containerd-shim-onggi-v2")
+# What containerd finds behind each name: containerd-shim-<x>-v2, in the PATH that it is started with.
+NAMES = {"onggi": "io.containerd.onggi.v2", "runc": "io.containerd.runc.v2"}
+
+# Made by the first container and kept: the state root of each namespace.
+if "/run/containerd/s" not in cases.OUR_FOLDERS:
+    cases.OUR_FOLDERS += ("/run/containerd/s", f"{STATE}/io.containerd.runtime.v2.task")
+
+
+@engine
+class Containerd:
+    name = "containerd"
+    reference = "runc"
+    daemon = None
+
+    @classmethod
+    def start(cls):
+        os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
+        world.write(CONFIG, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+                    f'root = "{ROOT}"\nstate = "{STATE}"\n')
+        cls.start_daemon()
+        archive = os.path.join(world.PLACE, "tmp", "busybox-containerd.tar")
+        done = run(["skopeo", "--insecure-policy", "copy", "-q", f"oci:{world.LAYOUT}:busybox",
+                    f"docker-archive:{archive}:{IMAGE}"])
+        for namespace in (NAMESPACE, OTHER_NAMESPACE):
+            if done.code == 0:
+                done = cls.run("-n", namespace, "image", "import", archive)
+        if done.code != 0:
+            raise Failure(f"cannot import the image: {done!r}")
+        # Both make folders of their own at the first use.
+        for runtime in NAMES:
+            for namespace in (NAMESPACE, OTHER_NAMESPACE):
+                done = cls.run("-n", namespace, "run", "--rm", "--runtime", NAMES[runtime], IMAGE, "first", "true")
+                if done.code != 0:
+                    raise Failure(f"containerd does not work with {runtime}: {done!r}; {cls.log()[-2000:]}")
+
+    @classmethod
+    def start_daemon(cls):
+        with open(world.log_file("containerd"), "ab") as log:
+            cls.daemon = subprocess.Popen(["containerd", "--config", CONFIG], stdin=subprocess.DEVNULL, stdout=log,
+                                          stderr=log, start_new_session=True,
+                                          env=dict(os.environ, PATH=f"{world.BUILD}:{os.environ['PATH']}"))
+        wait_until(lambda: cls.run("version").code == 0 or cls.daemon.poll() is not None, "containerd answers",
+                   DAEMON_LIMIT)
+        if cls.daemon.poll() is not None:
+            raise Failure(f"containerd ended: {cls.log()[-2000:]}")
+
+    @staticmethod
+    def log():
+        with open(world.log_file("containerd"), errors="replace") as f:
+            return f.read()
+
+    @staticmethod
+    def run(*args, **options):
+        return run(["ctr", *args], **options)
+
+    @staticmethod
+    def argv(runtime, args):
+        """--runtime is an option of run and create; a namespace may stand before them."""
+        args = list(args)
+        for i, word in enumerate(args[:3]):
+            if word == "run" or args[i:i + 2] == ["container", "create"]:
+                args[i + (2 if word == "container" else 1):0] = []
+                at = i + (1 if word == "run" else 2)
+                args[at:at] = ["--runtime", NAMES[runtime]]
+                break
+        return ["ctr", *args]
+
+    @classmethod
+    def clean(cls, runtime):
+        for namespace in (NAMESPACE, OTHER_NAMESPACE):
+            for kind, remove in (("task", ("task", "rm", "-f")), ("container", ("container", "rm"))):
+                names = cls.run("-n", namespace, kind, "ls", "-q").text.split()
+                if names:
+                    done = cls.run("-n", namespace, *remove, *names)
+                    if done.code != 0:
+                        raise Failure(f"ctr {' '.join(remove)} failed: {done!r}")
+
+    @classmethod
+    def stop(cls, number=signal.SIGTERM):
+        if cls.daemon is None:
+            return
+        cls.daemon.send_signal(number)
+        try:
+            cls.daemon.wait(DAEMON_LIMIT)
+        except subprocess.TimeoutExpired:
+            kill_quietly(cls.daemon.pid)
+            cls.daemon.wait()
+            raise Failure(f"containerd did not end within {DAEMON_LIMIT} s")
+        finally:
+            cls.daemon = None
+
+    @classmethod
+    def bundle(cls, container, namespace=NAMESPACE):
+        return f"{STATE}/io.containerd.runtime.v2.task/{namespace}/{container}"
+
+    @classmethod
+    def pid(cls, container, namespace=NAMESPACE):
+        """Of a task, as containerd tells it."""
+        for line in cls.run("-n", namespace, "task", "ls").text.splitlines()[1:]:
+            words = line.split()
+            if words[0] == container:
+                return int(words[1])
+        raise Failure(f"there is no task '{container}'")
+
+    @staticmethod
+    def keeps(kind, item):
+        text = str(item)
+        return (text.startswith("containerd --config") or "containerd --config" in text or
+                (kind == "cgroups" and text.endswith(("/default", "/other"))))
+
+
+class Events:
+    """What `ctr events` prints while a block of code runs: a list of (topic, fields)."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen(["ctr", "events"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return self
+
+    def until(self, wanted):
+        """Events up to the first one of the topic @wanted."""
+        found = []
+        for line in self.process.stdout:
+            words = line.split(" ", 6)
+            topic = next(w for w in line.split() if w.startswith("/"))
+            fields = json.loads(line[line.index("{"):]) if "{" in line else {}
+            found.append((topic, fields))
+            if topic == wanted:
+                return found
+        raise Failure(f"the events ended before {wanted}: {found}")
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
