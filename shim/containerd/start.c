@@ -90,9 +90,10 @@ static void set_oom_score(const struct oci_spec *spec)
 	_cleanup_free_ char *own = NULL;
 	int wanted = spec->has_process && spec->process.has_oom_score_adj ? spec->process.oom_score_adj : 0;
 	char text[16];
-	int n;
+	int n, now;
 
-	if (io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", sizeof(text), &own, NULL) < 0 || atoi(own) >= wanted)
+	if (io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", sizeof(text), &own, NULL) < 0 ||
+	    sscanf(own, "%d", &now) != 1 || now >= wanted)
 		return;
 	n = snprintf(text, sizeof(text), "%d", wanted);
 	io_write_file(AT_FDCWD, "/proc/self/oom_score_adj", text, (size_t)n);
