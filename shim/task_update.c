@@ -13,6 +13,7 @@ struct update_call {
 	struct machine_need before, after;
 	uint8_t *resources;
 	size_t len;
+	bool host_raised; /* its memory limit, for what comes in the guest */
 	proc_done_fn done;
 	void *userdata;
 };
@@ -84,6 +85,10 @@ static void guest_has_shrunk(enum ttrpc_code code, const char *message, void *us
 static void update_over(struct update_call *call, enum ttrpc_code code, const char *message)
 {
 	struct oci_resources rest = part_of(call->parsed, false);
+	struct oci_resources before = {
+		.has_memory_limit = true,
+		.memory_limit = call->before.memory_bytes ? (int64_t)call->before.memory_bytes : -1,
+	};
 	struct task *c = call->c;
 
 	c->updating = false;
@@ -91,6 +96,8 @@ static void update_over(struct update_call *call, enum ttrpc_code code, const ch
 	call->done(code, message, call->userdata);
 	if (code == TTRPC_OK)
 		update_host(c, &rest);
+	else if (call->host_raised)
+		update_host(c, &before);
 	/* What is not needed any more, or was taken for nothing. */
 	if (code == TTRPC_OK && lowers_memory(call)) {
 		sandbox_machine_fit(c->sandbox, guest_has_shrunk, call);
@@ -126,6 +133,7 @@ static void machine_fits(enum ttrpc_code code, const char *message, void *userda
 		struct oci_resources memory = part_of(call->parsed, true);
 
 		update_host(call->c, &memory);
+		call->host_raised = memory.has_memory_limit;
 	}
 	request.container_id = call->c->record->id;
 	request.resources = (ProtobufCBinaryData){ .data = call->resources, .len = call->len };

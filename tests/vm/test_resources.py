@@ -304,3 +304,27 @@ def update_in_other_states(box):
     check_equal(stats(box)["pids"]["limit"], 9, "statistics of a paused one")
     box.ok("resume", "c1")
     check_equal(inside(box, "pids.max"), ["9"], "pids.max")
+
+
+@claim("the host's limits follow update: raised at once, lowered when the guest has given its memory back")
+def host_limits(box):
+    def host(controller, file):
+        with open(f"/sys/fs/cgroup/{controller}/upd/c1/{file}") as f:
+            return int(f.read())
+
+    box.start(["sleep", "1000"], linux__cgroupsPath="/upd/c1", mounts=BIG_SHM,
+              linux__resources=limits(memory={"limit": 64 * MIB}, pids={"limit": 50}))
+    start = host("memory", "memory.limit_in_bytes")
+    box.ok("update", "--memory", "400m", "--cpu-quota", "150000", "c1")
+    check_equal(host("memory", "memory.limit_in_bytes"), start + 336 * MIB, "host's limit after raising")
+    check_equal(host("cpu", "cpu.cfs_quota_us"), 150000, "host's quota")
+    box.ok("exec", "c1", "sh", "-c", EAT.format(mib=250))
+    box.ok("exec", "c1", "rm", "/dev/shm/eaten")
+    box.ok("update", "--memory", "64m", "c1")
+    wait_until(lambda: host("memory", "memory.limit_in_bytes") == start, "the host's limit is lowered")
+    check_equal(box.status(), "running", "status")
+    check_equal(inside(box, "memory.max"), [str(64 * MIB)], "memory.max")
+    refused = box.command("update", "--resources", "-", "c1", stdin=b'{"memory":{"limit":104857600,"swap":104857601,'
+                          b'"disableOOMKiller":true}}')
+    check_equal(refused.code, 1, f"exit code of what the guest refuses: {refused!r}")
+    check_equal(host("memory", "memory.limit_in_bytes"), start, "host's limit after a refused update")
