@@ -30,17 +30,20 @@ static char *from_bundle(const char *bundle, const char *path)
 	return asprintf(&joined, "%s/%s", bundle, path) < 0 ? NULL : joined;
 }
 
-static int clone_private(const char *path, bool recursive, bool readonly)
+/* A copy of the mount at @path; @readonly as for a bind mount: itself, and those below with @readonly_below. */
+static int clone_private(const char *path, bool recursive, bool readonly, bool readonly_below)
 {
-	struct mount_attr attr = {
-		.attr_set = readonly ? MOUNT_ATTR_RDONLY : 0,
+	struct mount_attr all = {
+		.attr_set = readonly_below ? MOUNT_ATTR_RDONLY : 0,
 		.propagation = MS_PRIVATE,
 	};
+	struct mount_attr top = { .attr_set = readonly ? MOUNT_ATTR_RDONLY : 0 };
 	_cleanup_close_ int fd = -EBADF;
 
 	fd = open_tree(AT_FDCWD, path,
 		       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
-	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &all, sizeof(all)) < 0 ||
+	    mount_setattr(fd, "", AT_EMPTY_PATH, &top, sizeof(top)) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
@@ -58,13 +61,13 @@ static int attach(int root, const char *destination, int tree)
 /* A mount that cannot be seen here can be seen in the guest all the same: no reason to fail. */
 static void attach_bind(int root, const struct oci_mount *m, const char *bundle)
 {
-	bool readonly = (m->flags & MS_RDONLY) || (m->rec_attr_set & MOUNT_ATTR_RDONLY);
 	_cleanup_free_ char *source = m->source ? from_bundle(bundle, m->source) : NULL;
 	_cleanup_close_ int tree = -EBADF;
 
 	if (!source)
 		return;
-	tree = clone_private(source, m->is_recursive_bind, readonly);
+	tree = clone_private(source, m->is_recursive_bind, m->flags & MS_RDONLY,
+			     m->rec_attr_set & MOUNT_ATTR_RDONLY);
 	if (tree >= 0)
 		attach(root, m->destination, tree);
 }
@@ -90,7 +93,7 @@ static int mount_root(const struct oci_spec *spec, const char *bundle, struct er
 		return err_set_errno(err, -ENOMEM, "view");
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_set_errno(err, -errno, "mount namespace of the proxy");
-	tree = clone_private(path, true, false);
+	tree = clone_private(path, true, false, false);
 	if (tree < 0)
 		return err_set_errno(err, tree, "rootfs '%s'", path);
 	if (move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)

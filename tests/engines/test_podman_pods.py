@@ -74,3 +74,16 @@ def kube(t):
     with t.line("kube down takes it away"):
         t.ok("kube", "down", t.path("pod.yaml"))
         check_equal(t.out("ps", "-aq"), "", "containers")
+
+
+@case("podman", "namespaces of another container")
+def other_container(t):
+    t.ok("run", "-d", "--network", "none", "--name", "first", IMAGE, "sleep", "1000")
+    with t.line("--pid container: with its network sees its processes"):
+        out = t.out("run", "--rm", "--network", "container:first", "--pid", "container:first", IMAGE, "ps")
+        check_in("sleep 1000", out, "processes")
+    with t.line("--pid container: without its network is refused, or there with the reference"):
+        done = t.call("run", "--rm", "--network", "none", "--pid", "container:first", IMAGE, "ps")
+        check_equal(done.code != 0, t.ours, f"refused: {done!r}")
+        if t.ours:
+            check_in("another VM", done.errors, "message")
