@@ -103,6 +103,23 @@ def named(t):
         check_in("192.0.2.7\tfar", out, "hosts")
 
 
+@case("docker", "network: IPv6, links, hardware addresses")
+def others(t):
+    t.ok("network", "create", "--ipv6", "--subnet", "fd00:77::/64", "six")
+    t.ok("run", "-d", "--name", "jar", "--network", "six", IMAGE, *SERVE)
+    six = address(t, "jar", "six", "GlobalIPv6Address")
+    with t.line("IPv6 from the host and from another container"):
+        served(f"http://[{six}]/", t.out("exec", "jar", "hostname") + "\n")
+        check_in("1 packets received", t.out("run", "--rm", "--network", "six", IMAGE, "ping6", "-c", "1", "-q", six), "ping6")
+    with t.line("-P publishes what is exposed; --mac-address"):
+        t.ok("run", "-d", "--name", "auto", "-P", "--expose", "80", "--mac-address", "02:42:aa:bb:cc:dd", IMAGE, *SERVE)
+        served("http://" + t.out("port", "auto", "80").split("\n")[0] + "/", t.out("exec", "auto", "hostname") + "\n")
+        check_equal(t.out("exec", "auto", "cat", "/sys/class/net/eth0/address"), "02:42:aa:bb:cc:dd", "address")
+    with t.line("--link"):
+        out = t.out("run", "--rm", "--link", "auto:buddy", IMAGE, "ping", "-c", "1", "-q", "buddy")
+        check_in("1 packets received", out, "ping")
+
+
 @case("docker", "network: more cards than there are places", runtimes=("onggi",))
 def too_many(t):
     t.ok("create", "--name", "jar", IMAGE, *SERVE)
