@@ -179,7 +179,8 @@ def limits(t):
         count = t.out(*RUN, *WITH_PROBE, "--pids-limit", "12", IMAGE, "/probe", "forks", "40")
         check(5 <= int(count.split()[-1]) <= 12, f"children that could be made: {count}")
     with t.line("--cpus"):
-        spin = "i=0; while [ $i -lt 15000 ]; do i=$((i + 1)); done"
+        # Long enough for several periods of the scheduler's; emulated loops are slow.
+        spin = f"i=0; while [ $i -lt {15000 if t.ours else 300000} ]; do i=$((i + 1)); done"
         done = t.ok(*RUN, "--cpus", "0.2", IMAGE, "sh", "-c", f"time -p sh -c '{spin}'")
         found = dict(line.split() for line in done.errors.strip().split("\n") if len(line.split()) == 2)
         used = float(found["user"]) + float(found["sys"])
