@@ -47,6 +47,8 @@ struct relay {
 	bool owned; /* who reads now is the only one who ever will */
 	struct output outputs[OUTPUTS];
 	/* input */
+	char *late_path;   /* still to be opened; NULL: none is */
+	bool close_wanted; /* before it was opened */
 	int in_fd, in_keep_fd;
 	struct loop_source *in_source;
 	char *in_data;
@@ -128,6 +130,13 @@ static void output_ready(int fd, unsigned int events, void *userdata)
 
 static void input_ready(int fd, unsigned int events, void *userdata);
 
+static int open_input(struct relay *io, const char *path, struct err *err)
+{
+	int r = open_both_ends(path, &io->in_fd, &io->in_keep_fd, err);
+
+	return r < 0 ? r : loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
+}
+
 static int open_streams(struct relay *io, const struct relay_config *config, struct err *err)
 {
 	int r;
@@ -146,10 +155,10 @@ static int open_streams(struct relay *io, const struct relay_config *config, str
 	}
 	if (!given(config->paths[RELAY_STDIN]))
 		return 0;
-	r = open_both_ends(config->paths[RELAY_STDIN], &io->in_fd, &io->in_keep_fd, err);
-	if (r < 0)
-		return r;
-	return loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
+	if (!config->late_input)
+		return open_input(io, config->paths[RELAY_STDIN], err);
+	io->late_path = strdup(config->paths[RELAY_STDIN]);
+	return io->late_path ? 0 : -ENOMEM;
 }
 
 int relay_create(struct loop *loop, const struct relay_config *config, const struct relay_ops *ops,
@@ -471,6 +480,7 @@ int relay_input_taken(struct relay *io, size_t taken, bool closed)
 
 void relay_close_input(struct relay *io)
 {
+	io->close_wanted = true;
 	close_fd(&io->in_keep_fd);
 }
 
@@ -488,6 +498,11 @@ void relay_start(struct relay *io)
 	if (io->started)
 		return;
 	io->started = true;
+	/* A FIFO that has vanished meanwhile holds nothing to read. */
+	if (io->late_path && !io->in_done)
+		open_input(io, io->late_path, NULL);
+	if (io->close_wanted)
+		close_fd(&io->in_keep_fd);
 	if (io->in_source)
 		loop_source_set_events(io->in_source, LOOP_READ);
 	else if (!io->terminal && !io->in_done)
@@ -561,5 +576,6 @@ void relay_destroy(struct relay *io)
 	input_finish(io);
 	for (int i = 0; i < OUTPUTS; i++)
 		output_release(&io->outputs[i]);
+	free(io->late_path);
 	free(io);
 }

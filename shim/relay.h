@@ -69,6 +69,11 @@ struct relay_config {
 	 */
 	const char *paths[RELAY_STREAMS];
 	bool terminal; /* stderr is not used */
+	/*
+	 * Open stdin by relay_start only: containerd's client ends its input as soon as somebody takes it, and forgets to
+	 * say so while its Create or Exec has not been answered.
+	 */
+	bool late_input;
 };
 
 /*

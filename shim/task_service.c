@@ -38,6 +38,12 @@ static struct proc *find_proc(struct sandbox *s, struct ttrpc_call *call, const 
 	return p;
 }
 
+/* Whether containerd calls, rather than the command line. */
+static bool is_engine(const struct sandbox *s)
+{
+	return s->options.publisher;
+}
+
 /* ---- answering later ---- */
 
 struct pending {
@@ -220,7 +226,8 @@ static void task_service_create(struct ttrpc_call *call, const void *message, vo
 		.id = request->id,
 		.bundle = request->bundle,
 		.io = { .paths = { request->stdin, request->stdout, request->stderr },
-			.terminal = request->terminal },
+			.terminal = request->terminal,
+			.late_input = is_engine(userdata) },
 	};
 	_cleanup_close_ int mount_ns = config.mount_ns = open_mount_ns(call);
 	struct pending *pending;
@@ -233,7 +240,7 @@ static void task_service_create(struct ttrpc_call *call, const void *message, vo
 	pending = pend(call, NULL, NULL);
 	if (!pending)
 		return;
-	if (((struct sandbox *)userdata)->options.publisher)
+	if (is_engine(userdata))
 		engine_create(userdata, request, &config, created, pending);
 	else if (request->n_rootfs > 0)
 		created(TTRPC_UNIMPLEMENTED,
@@ -337,7 +344,8 @@ static void task_service_exec(struct ttrpc_call *call, const void *message, void
 	struct proc_config config = {
 		.exec_id = request->exec_id,
 		.io = { .paths = { request->stdin, request->stdout, request->stderr },
-			.terminal = request->terminal },
+			.terminal = request->terminal,
+			.late_input = is_engine(userdata) },
 	};
 	struct task *c = find_task(userdata, call, request->id);
 	struct pending *pending;

@@ -10,10 +10,13 @@ def run(t):
     with t.line("output and exit code"):
         done = t.call("run", "--rm", IMAGE, "one", "sh", "-c", "echo out; echo err >&2; exit 7")
         check_equal((done.code, done.text, done.errors), (7, "out\n", "err\n"), "result")
-    with t.line("standard input, to its end"):
-        done = t.call("run", "--rm", IMAGE, "two", "wc", "-c", stdin=b"x" * 100000)
-        check_equal(done.text.strip(), "100000", "bytes")
+    # With runc both hang: ctr reads its input to the end before it can tell containerd of that.
     if t.ours:
+        with t.line("standard input, to its end"):
+            done = t.call("run", "--rm", IMAGE, "two", "wc", "-c", stdin=b"x" * 100000)
+            check_equal(done.text.strip(), "100000", "bytes")
+        with t.line("little standard input, which ends before the container starts"):
+            check_equal(t.out("run", "--rm", IMAGE, "little", "cat", stdin=b"hello\n"), "hello", "output")
         with t.line("it is another kernel"):
             with open("/proc/sys/kernel/osrelease") as f:
                 check(f.read().strip() not in t.out("run", "--rm", IMAGE, "three", "uname", "-r"), "the host's kernel")
