@@ -163,9 +163,13 @@ static void task_pids(struct ttrpc_call *call, const void *message, void *userda
 		ttrpc_call_fail(call, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
 	}
-	/* Pids of the host: who stands for the processes there. */
+	/*
+	 * Pids of the host: who stands for the processes there. A containerd that comes back takes a task without any for
+	 * one that never was, and would forget how it ended: it is told of the stopped init too.
+	 */
 	for (struct proc *p = c->init; p; p = p == c->init ? c->execs : p->next) {
-		if (p->state == PROC_STOPPED || (p != c->init && p->state != PROC_RUNNING))
+		if ((p->state == PROC_STOPPED && !(p == c->init && is_engine(userdata))) ||
+		    (p != c->init && p->state != PROC_RUNNING))
 			continue;
 		containerd__task__v2__process_info__init(&infos[n]);
 		infos[n].pid = (uint32_t)proc_host_pid(p);

@@ -2,14 +2,16 @@
 """containerd in the private world, without docker: its daemon, images, its own client ctr, and its events."""
 import json
 import os
+import re
 import signal
 import subprocess
 
 import cases
 import world
 from cases import engine, run
-from harness import Failure, kill_quietly, wait_until
+from harness import Failure, check_in, kill_quietly, wait_until
 
+SLEEPER = ("sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
 IMAGE = "docker.io/library/busybox:latest"
 CONFIG = "/etc/containerd/onggi.toml"
 STATE, ROOT = "/run/containerd", "/var/lib/containerd"
@@ -20,7 +22,8 @@ SHIM = os.path.join(world.BUILD, "containerd-shim-onggi-v2")
 # What containerd finds behind each name: containerd-shim-<x>-v2, in the PATH that it is started with.
 NAMES = {"onggi": "io.containerd.onggi.v2", "runc": "io.containerd.runc.v2"}
 
-# Made by the first container and kept: the state root of each namespace.
+# Made by the first container of a namespace and kept: the state root.
+STATE_ROOT = r"/run/onggi/containerd(/[0-9a-f]{16}(/(lock|cache|cache/.*|containers|sandboxes))?)?"
 if "/run/containerd/s" not in cases.OUR_FOLDERS:
     cases.OUR_FOLDERS += ("/run/containerd/s", f"{STATE}/io.containerd.runtime.v2.task")
 
@@ -125,7 +128,8 @@ class Containerd:
     def keeps(kind, item):
         text = str(item)
         return (text.startswith("containerd --config") or "containerd --config" in text or
-                (kind == "cgroups" and text.endswith(("/default", "/other"))))
+                (kind == "cgroups" and text.endswith(("/default", "/other"))) or
+                (kind == "folders" and re.fullmatch(STATE_ROOT, text) is not None))
 
 
 class Events:
@@ -151,3 +155,18 @@ class Events:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+def status(t, name, *namespace):
+    for line in t.call(*namespace, "task", "ls").text.splitlines()[1:]:
+        words = line.split()
+        if words[0] == name:
+            return words[2]
+    return None
+
+
+def remove(t, name, code):
+    wait_until(lambda: status(t, name) == "STOPPED", f"{name} has stopped")
+    done = t.ok("task", "rm", name)
+    check_in(f"exit with non-zero exit code {code}", done.errors, f"exit code of {name}")
+    t.ok("container", "rm", name)

@@ -3,25 +3,8 @@
 import os
 
 from cases import case
-from containerd import IMAGE, Containerd, Events
+from containerd import IMAGE, SLEEPER, Containerd, Events, remove, status
 from harness import check, check_equal, check_in, wait_until
-
-SLEEPER = ("sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
-
-
-def status(t, name, *namespace):
-    for line in t.call(*namespace, "task", "ls").text.splitlines()[1:]:
-        words = line.split()
-        if words[0] == name:
-            return words[2]
-    return None
-
-
-def remove(t, name, code):
-    wait_until(lambda: status(t, name) == "STOPPED", f"{name} has stopped")
-    done = t.ok("task", "rm", name)
-    check_in(f"exit with non-zero exit code {code}", done.errors, f"exit code of {name}")
-    t.ok("container", "rm", name)
 
 
 @case("containerd", "a task's life")

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""containerd: the daemon, the shim or the VMM is killed; the shim's own command line."""
+import glob
+import json
+import os
+import shutil
+import signal
+import time
+
+import world
+from cases import case, run
+from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, remove, status
+from harness import check, check_equal, check_in, kill_quietly, wait_until
+
+COUNTER = ("sh", "-c", "trap 'exit 5' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep .2 & wait $!; done")
+
+
+def children(pid):
+    """Of the sandbox monitor: command line -> pid."""
+    found = {}
+    for path in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(path + "/stat") as f:
+                parent = int(f.read().rpartition(")")[2].split()[1])
+            with open(path + "/cmdline") as f:
+                command = f.read().replace("\0", " ")
+        except OSError:
+            continue
+        if parent == pid:
+            found[command] = int(path.split("/")[2])
+    return found
+
+
+@case("containerd", "containerd is killed and begins anew", runtimes=("onggi",))
+def restart(t):
+    t.ok("run", "-d", IMAGE, "lasting", *COUNTER)
+    t.ok("-n", OTHER_NAMESPACE, "run", "-d", IMAGE, "ending", *SLEEPER)
+    pid, ending = Containerd.pid("lasting"), Containerd.pid("ending", OTHER_NAMESPACE)
+    Containerd.stop(signal.SIGKILL)
+    # What ends while nobody is there to hear of it: its VMM does.
+    for name, child in children(ending).items():
+        if "qemu" in name:
+            kill_quietly(child)
+    Containerd.start_daemon()
+    with t.line("the container runs on and is found"):
+        check_equal((Containerd.pid("lasting"), status(t, "lasting")), (pid, "RUNNING"), "task")
+    with t.line("exec, events and the end work over the new connection"):
+        check_equal(t.out("task", "exec", "--exec-id", "x", "lasting", "echo", "alive"), "alive", "exec")
+        with Events() as heard:
+            # ctr is connected when it tells of what is done now.
+            time.sleep(1)
+            t.ok("task", "kill", "-s", "TERM", "lasting")
+            # The other one's, which nobody has heard, comes too.
+            ends = [heard.until("/tasks/exit")[-1][1] for _ in range(2)]
+        check_equal({e["id"]: e["exit_status"] for e in ends}, {"lasting": 5, "ending": 137}, "events")
+        remove(t, "lasting", 5)
+    with t.line("what ended meanwhile is known"):
+        wait_until(lambda: status(t, "ending", "-n", OTHER_NAMESPACE) == "STOPPED", "it has stopped")
+
+
+@case("containerd", "a part of the sandbox is killed", runtimes=("onggi",))
+def parts(t):
+    for part in ("sandbox-monitor", "qemu-system", "virtiofsd"):
+        with t.line(f"{part}: containerd hears of it, and nothing is left"), Events() as heard:
+            t.ok("run", "-d", IMAGE, "victim", *SLEEPER)
+            pid = Containerd.pid("victim")
+            found = {"sandbox-monitor": pid, **children(pid)}
+            kill_quietly(next(p for name, p in found.items() if part in name.split(" --")[0]))
+            end = heard.until("/tasks/exit")[-1][1]
+            check_equal((end["container_id"], end["exit_status"]), ("victim", 137), "event")
+            t.call("task", "rm", "-f", "victim")
+            t.ok("container", "rm", "victim")
+            left = glob.glob("/run/onggi/containerd/*/containers/*") + glob.glob("/run/onggi/containerd/*/sandboxes/*")
+            check_equal(left, [], "state")
+    with t.line("a created one is killed with its monitor, and its id can be used again"):
+        t.ok("run", "-d", IMAGE, "victim", "sleep", "1000")
+        kill_quietly(Containerd.pid("victim"))
+        wait_until(lambda: status(t, "victim") in (None, "STOPPED"), "it is gone")
+        t.call("task", "rm", "-f", "victim")
+        t.ok("container", "rm", "victim")
+        check_equal(t.out("run", "--rm", IMAGE, "victim", "echo", "again"), "again", "output")
+
+
+def shim(*args, cwd, flags=(), stdin=b"", **env):
+    return run([SHIM, "-namespace", "by-hand", "-address", "/run/nowhere.sock", "-publish-binary", "/bin/false", *flags, *args],
+               cwd=cwd, stdin=stdin, env=dict(os.environ, **env))
+
+
+def bundle(t, **changes):
+    """A bundle as containerd makes it, the rootfs in it."""
+    place = t.path("bundle")
+    shutil.rmtree(place, ignore_errors=True)
+    os.makedirs(place)
+    shutil.copytree(os.path.join(world.BUILD, "images", "busybox"), os.path.join(place, "rootfs"), symlinks=True)
+    done = run([world.RUNTIME, "spec", "--bundle", place])
+    check_equal(done.code, 0, f"spec ({done!r})")
+    path = os.path.join(place, "config.json")
+    with open(path) as f:
+        config = json.load(f)
+    config.update(changes)
+    world.write(path, json.dumps(config))
+    return place
+
+
+@case("containerd", "the shim's command line", runtimes=("onggi",))
+def command_line(t):
+    with t.line("-v and -info"):
+        done = run([SHIM, "-v"])
+        check_equal((done.code, done.errors), (0, ""), "-v")
+        done = run([SHIM, "-info"])
+        check_equal((done.code, done.errors), (0, ""), "-info")
+        check_in("io.containerd.onggi.v2", done.text, "-info")
+    with t.line("start: an address and nothing else, at once valid; delete: idempotent, below five seconds"):
+        place = bundle(t)
+        done = shim("-id", "hand", "start", cwd=place)
+        check_equal((done.code, done.errors), (0, ""), f"start ({done!r})")
+        check(done.text.startswith("unix:///run/onggi/containerd/") and len(done.text) < 106 + len("unix://"), done.text)
+        with open(os.path.join(place, "address")) as f:
+            check_equal(f.read(), done.text, "file 'address'")
+        check(os.path.exists(done.text[len("unix://"):]), "no socket")
+        for _ in range(3):
+            begin = time.monotonic()
+            done = shim("-id", "hand", "delete", cwd=place, flags=("-bundle", place))
+            check_equal((done.code, done.errors), (0, ""), f"delete ({done!r})")
+            check(time.monotonic() - begin < 5, "delete took too long")
+        # exit_status, field 2, is 137
+        check(b"\x10\x89\x01" in done.out, f"answer {done.out!r}")
+    with t.line("a start that fails says why, and leaves nothing"):
+        place = bundle(t, linux={"namespaces": [{"type": "mount"}, {"type": "uts"}]})
+        done = shim("-id", "hand", "start", cwd=place)
+        check_equal(done.code, 1, "exit code")
+        check_in("host networking is not supported", done.errors, "reason")
+    with t.line("options: a configuration that is missing is named"):
+        path = b"/run/world/no.json"
+        options = b"\x12" + bytes([len(path)]) + path
+        kind = b"runtimeoptions.v1.Options"
+        done = shim("-id", "hand", "start", cwd=bundle(t),
+                    stdin=b"\x0a" + bytes([len(kind)]) + kind + b"\x12" + bytes([len(options)]) + options)
+        check_equal(done.code, 1, "exit code")
+        check_in("/run/world/no.json", done.errors, "reason")
+    with t.line("two starts for one network namespace have one address"):
+        run(["ip", "netns", "add", "pod"])
+        spaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")] + [{"type": "network", "path": "/run/netns/pod"}]
+        place = bundle(t, linux={"namespaces": spaces})
+        first, second = (shim("-id", name, "start", cwd=place) for name in ("first", "second"))
+        for name in ("first", "second"):
+            shim("-id", name, "delete", cwd=place, flags=("-bundle", place))
+        run(["ip", "netns", "del", "pod"])
+        run(["umount", "/run/netns"])
+        check_equal((first.code, second.code), (0, 0), f"exit codes ({first!r}, {second!r})")
+        check_equal(first.text, second.text, "addresses")
+    with t.line("what it does not know is refused"):
+        for args in (("-id", "x", "nonsense"), ("-nonsense",), ("-id", "../x", "start"), ()):
+            done = shim(*args, cwd="/")
+            check_equal((done.code, done.text), (1, ""), f"{args}")
