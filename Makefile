@@ -133,7 +133,7 @@ guest-distro: $(GUEST)/distro/initramfs.cpio ## fetch Debian's cloud kernel for 
 
 .PHONY: deps help run test lint check-asan fuzz install uninstall clean images
 help: ## this list
-	@echo "make            build build/onggi-runtime and build/onggi-agent"
+	@echo "make            build build/onggi-runtime, build/containerd-shim-onggi-v2 and build/onggi-agent"
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/make \1~\2/' | \
 		awk -F'~' '{ printf "%-20s%s\n", $$1, $$2 }'
 
