@@ -575,6 +575,12 @@ int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id,
 
 	if (!s)
 		return err_set(err, -ENOENT, "device '%s' is not there", id);
+	if (s->state == SLOT_UNDOING && !s->done) {
+		/* The guest has let go of it by itself: only what stood behind it has still to go. */
+		s->done = done;
+		s->userdata = userdata;
+		return 0;
+	}
 	if (s->state != SLOT_PRESENT)
 		return err_set(err, -EBUSY, "device '%s' is just being added or removed", id);
 	if (!qmp)

@@ -266,6 +266,29 @@ static void a_device_that_the_guest_has_just_ejected_is_waited_for(void **state)
 	rig_stop(&r);
 }
 
+/* The guest has switched the slot off by itself, and what stood behind the card is being taken away. */
+static void a_device_on_its_way_out_is_waited_for(void **state)
+{
+	struct rig r;
+
+	rig_start(&r);
+	assert_int_equal(add_nic(&r, "nic-1", false), 0);
+	wait_done(&r, 1);
+	r.heard[0] = '\0';
+	say(&r, "{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"dev-0\", \"path\": \"/x\"},"
+		" \"timestamp\": {\"seconds\": 1, \"microseconds\": 1}}\r\n");
+	while (!strstr(r.heard, "netdev_del"))
+		loop_run_once(r.loop);
+	assert_int_equal(qemu_devices_remove(r.devices, r.qmp, "nic-1", on_done, &r, NULL), 0);
+	/* Once is enough. */
+	assert_int_equal(qemu_devices_remove(r.devices, r.qmp, "nic-1", on_done, &r, NULL), -EBUSY);
+	wait_done(&r, 2);
+	assert_int_equal(r.code, 0);
+	assert_string_equal(r.heard, "netdev_del closefd ");
+	assert_int_equal(qemu_devices_remove(r.devices, r.qmp, "nic-1", on_done, &r, NULL), -ENOENT);
+	rig_stop(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +298,7 @@ int main(void)
 		leak_checked(devices_wait_until_the_machine_is_restored),
 		leak_checked(what_is_held_ends_with_the_machine),
 		leak_checked(a_device_that_the_guest_has_just_ejected_is_waited_for),
+		leak_checked(a_device_on_its_way_out_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,12 +194,15 @@ def live(box):
         start(box, net)
         for _ in range(2):
             net.add(1)
+            # Until the guest has taken it over the host answers for the address.
+            wait_until(lambda: "eth1" in inside(box, "ip link"), "the new card is in the guest")
             wait_until(lambda: ping(f"{V4 % 1}.2"), "the new card answers")
             check_in(MAC % 1, inside(box, "ip link show eth1"), "hardware address of the new card")
             net.remove(1)
             wait_until(lambda: "eth1" not in inside(box, "ip link"), "the card is gone from the guest")
         net.ip(f"addr add {V4 % 0}.3/24 dev eth0", "route add 10.99.0.0/16 dev eth0", "link set eth0 mtu 1300")
-        wait_until(lambda: ping(f"{V4 % 0}.3"), "the new address answers")
+        wait_until(lambda: f"{V4 % 0}.3/" in inside(box, "ip addr"), "the new address")
+        check(ping(f"{V4 % 0}.3"), "the new address does not answer")
         wait_until(lambda: "10.99.0.0/16" in inside(box, "ip route"), "the new route")
         wait_until(lambda: "mtu 1300" in inside(box, "ip link show eth0"), "the new MTU")
         check(ping(f"{V4 % 0}.2"), "the first address does not answer any more")
