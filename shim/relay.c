@@ -23,6 +23,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "shim/relay_logger.h"
+
 #define OUTPUTS 2
 
 _Static_assert(RELAY_NOTE_BYTES <= PIPE_BUF, "a note is written whole or not at all");
@@ -37,6 +39,8 @@ struct output {
 	size_t offset, len;
 	uint32_t asked; /* size of the request in flight, 0: none */
 	bool eof, done, vanished;
+	bool is_file; /* which never makes us wait, and is no source of events */
+	bool sole;    /* its reader is a logger: the only one there will ever be */
 };
 
 struct relay {
@@ -118,6 +122,11 @@ static int open_both_ends(const char *uri, int *ret_read, int *ret_write, struct
 	return 0;
 }
 
+static void close_fd(int *fd)
+{
+	cleanup_close_p(fd);
+}
+
 static bool given(const char *path)
 {
 	return path && path[0];
@@ -137,22 +146,72 @@ static int open_input(struct relay *io, const char *path, struct err *err)
 	return r < 0 ? r : loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
 }
 
-static int open_streams(struct relay *io, const struct relay_config *config, struct err *err)
+/* A logger reads both outputs; only when they name the same one is it started for both. */
+static int open_logger(struct relay *io, const struct relay_config *config, struct err *err)
+{
+	struct output *out = &io->outputs[0], *err_out = &io->outputs[1];
+	const char *uri = config->paths[RELAY_STDOUT], *other = config->paths[RELAY_STDERR];
+	int r;
+
+	if (given(other) && !config->terminal && strcmp(uri, other) != 0)
+		return err_set(err, -EOPNOTSUPP, "'%s' and '%s': one logger for both outputs is wanted", uri, other);
+	r = relay_start_logger(uri, config->logger, &out->fd, &err_out->fd, err);
+	if (r < 0)
+		return r;
+	out->sole = err_out->sole = true;
+	if (config->terminal || !given(other))
+		close_fd(&err_out->fd);
+	r = loop_add_fd(io->loop, out->fd, 0, output_ready, out, &out->source);
+	if (r >= 0 && err_out->fd >= 0)
+		r = loop_add_fd(io->loop, err_out->fd, 0, output_ready, err_out, &err_out->source);
+	return r;
+}
+
+static int open_output(struct relay *io, struct output *out, const struct relay_config *config, const char *path,
+		       struct err *err)
 {
 	int r;
 
+	if (config->logger && !strncmp(path, "file://", 7)) {
+		out->fd = relay_open_file(path, err);
+		out->is_file = true;
+		return out->fd < 0 ? out->fd : 0;
+	}
+	r = open_both_ends(path, &out->keep_fd, &out->fd, err);
+	return r < 0 ? r : loop_add_fd(io->loop, out->fd, 0, output_ready, out, &out->source);
+}
+
+static bool is_logger(const struct relay_config *config)
+{
+	const char *path = config->paths[RELAY_STDOUT];
+
+	return config->logger && given(path) && !strncmp(path, "binary://", 9);
+}
+
+static int open_outputs(struct relay *io, const struct relay_config *config, struct err *err)
+{
+	if (is_logger(config))
+		return open_logger(io, config, err);
 	for (int i = 0; i < OUTPUTS; i++) {
 		struct output *out = &io->outputs[i];
 		const char *path = config->paths[out->stream];
+		int r;
 
 		if (!given(path) || (config->terminal && out->stream == RELAY_STDERR))
 			continue;
-		r = open_both_ends(path, &out->keep_fd, &out->fd, err);
-		if (r >= 0)
-			r = loop_add_fd(io->loop, out->fd, 0, output_ready, out, &out->source);
+		r = open_output(io, out, config, path, err);
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+static int open_streams(struct relay *io, const struct relay_config *config, struct err *err)
+{
+	int r = open_outputs(io, config, err);
+
+	if (r < 0)
+		return r;
 	if (!given(config->paths[RELAY_STDIN]))
 		return 0;
 	if (!config->late_input)
@@ -189,11 +248,6 @@ int relay_create(struct loop *loop, const struct relay_config *config, const str
 }
 
 /* ---- output ---- */
-
-static void close_fd(int *fd)
-{
-	cleanup_close_p(fd);
-}
 
 static void destroy_source(struct loop_source **source)
 {
@@ -275,6 +329,10 @@ static void output_close(struct output *out)
 {
 	int unread = 0;
 
+	if (out->is_file || out->sole) {
+		output_done(out);
+		return;
+	}
 	loop_source_set_events(out->source, 0);
 	if (out->vanished && out->keep_fd >= 0)
 		return; /* the timer decides */
@@ -308,7 +366,12 @@ static bool output_flush(struct output *out)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
-		if (n < 0 && out->io->owned) {
+		/* A disk that is full costs output, as with any logger. */
+		if (n < 0 && out->is_file) {
+			out->len = 0;
+			break;
+		}
+		if (n < 0 && (out->io->owned || out->sole)) {
 			output_unread(out);
 			return true;
 		}

@@ -74,6 +74,8 @@ struct relay_config {
 	 * say so while its Create or Exec has not been answered.
 	 */
 	bool late_input;
+	/* For "file://" and "binary://" in the place of FIFOs (relay_logger.h); NULL: those are refused. */
+	const struct relay_logger_place *logger;
 };
 
 /*

@@ -7,6 +7,8 @@
 #include "common/proto/task.pb-c.h"
 #include "shim/containerd/create.h"
 #include "shim/containerd/events.h"
+#include "shim/containerd/publish.h"
+#include "shim/relay_logger.h"
 #include "shim/services.h"
 #include "shim/task.h"
 #include "shim/task_stats.h"
@@ -42,6 +44,15 @@ static struct proc *find_proc(struct sandbox *s, struct ttrpc_call *call, const 
 static bool is_engine(const struct sandbox *s)
 {
 	return s->options.publisher;
+}
+
+static struct relay_logger_place logger_place(const struct sandbox *s, const char *id)
+{
+	return (struct relay_logger_place){
+		.id = id,
+		.namespace = is_engine(s) ? publisher_namespace(s->options.publisher) : "",
+		.netns_fd = s->options.host_netns_fd,
+	};
 }
 
 /* ---- answering later ---- */
@@ -226,12 +237,14 @@ static int open_mount_ns(struct ttrpc_call *call)
 static void task_service_create(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Containerd__Task__V2__CreateTaskRequest *request = message;
+	const struct relay_logger_place place = logger_place(userdata, request->id);
 	struct task_config config = {
 		.id = request->id,
 		.bundle = request->bundle,
 		.io = { .paths = { request->stdin, request->stdout, request->stderr },
 			.terminal = request->terminal,
-			.late_input = is_engine(userdata) },
+			.late_input = is_engine(userdata),
+			.logger = is_engine(userdata) ? &place : NULL },
 	};
 	_cleanup_close_ int mount_ns = config.mount_ns = open_mount_ns(call);
 	struct pending *pending;
@@ -345,11 +358,13 @@ static void exec_added(enum ttrpc_code code, const char *message, void *userdata
 static void task_service_exec(struct ttrpc_call *call, const void *message, void *userdata)
 {
 	const Containerd__Task__V2__ExecProcessRequest *request = message;
+	const struct relay_logger_place place = logger_place(userdata, request->id);
 	struct proc_config config = {
 		.exec_id = request->exec_id,
 		.io = { .paths = { request->stdin, request->stdout, request->stderr },
 			.terminal = request->terminal,
-			.late_input = is_engine(userdata) },
+			.late_input = is_engine(userdata),
+			.logger = is_engine(userdata) ? &place : NULL },
 	};
 	struct task *c = find_task(userdata, call, request->id);
 	struct pending *pending;

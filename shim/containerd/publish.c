@@ -225,3 +225,8 @@ bool publisher_is_idle(const struct publisher *p)
 {
 	return p->n == 0;
 }
+
+const char *publisher_namespace(const struct publisher *p)
+{
+	return p->namespace;
+}

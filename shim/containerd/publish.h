@@ -40,6 +40,8 @@ DEFINE_CLEANUP(struct publisher *, publisher_destroy);
 /* Queue @event (packed before return) under @topic, with the time of now. @type: name of its message. */
 void publisher_send(struct publisher *p, const char *topic, const char *type, const ProtobufCMessage *event);
 
+/* As given to publisher_create. */
+const char *publisher_namespace(const struct publisher *p);
 bool publisher_is_idle(const struct publisher *p);
 
 #endif
