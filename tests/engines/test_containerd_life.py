@@ -21,7 +21,7 @@ def life(t):
         check(done.code != 0, "it has ended well")
     with t.line("exec at a terminal"):
         terminal = t.terminal("task", "exec", "-t", "--exec-id", "e3", "life", "sh", columns=77, rows=21)
-        terminal.type("stty size; exit 9\n")
+        terminal.type("sleep 1; stty size; exit 9\n")
         terminal.expect("21 77")
         check_equal(terminal.process.wait(30), 9, "exit code")
     with t.line("its processes"):
@@ -60,7 +60,7 @@ def kill(t):
 def tty(t):
     with t.line("size, input and exit code"):
         terminal = t.terminal("run", "-t", "--rm", IMAGE, "tty", "sh", columns=91, rows=31)
-        terminal.type("stty size; exit 4\n")
+        terminal.type("sleep 1; stty size; exit 4\n")
         terminal.expect("31 91")
         check_equal(terminal.process.wait(60), 4, "exit code")
 
