@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 
 import cases
 import world
 from cases import engine, run
-from harness import Failure, check_in, kill_quietly, wait_until
+from harness import Failure, check_equal, check_in, kill_quietly, wait_until
 
 SLEEPER = ("sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
 IMAGE = "docker.io/library/busybox:latest"
@@ -170,3 +171,21 @@ def remove(t, name, code):
     done = t.ok("task", "rm", name)
     check_in(f"exit with non-zero exit code {code}", done.errors, f"exit code of {name}")
     t.ok("container", "rm", name)
+
+
+def bundle(t, **changes):
+    """A bundle as containerd makes it, the rootfs in it."""
+    place = t.path("bundle")
+    shutil.rmtree(place, ignore_errors=True)
+    os.makedirs(place)
+    shutil.copytree(os.path.join(world.BUILD, "images", "busybox", "rootfs"), os.path.join(place, "rootfs"), symlinks=True)
+    done = run([world.RUNTIME, "spec", "--bundle", place])
+    check_equal(done.code, 0, f"spec ({done!r})")
+    path = os.path.join(place, "config.json")
+    with open(path) as f:
+        config = json.load(f)
+    config["root"]["path"] = os.path.join(place, "rootfs")
+    config["process"].update(terminal=False, args=["sleep", "1000"])
+    config.update(changes)
+    world.write(path, json.dumps(config))
+    return place

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """containerd: the daemon, the shim or the VMM is killed; the shim's own command line."""
 import glob
-import json
 import os
-import shutil
 import signal
 import time
 
 import world
 from cases import case, run
-from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, remove, status
+from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, bundle, remove, status
 from harness import check, check_equal, check_in, kill_quietly, wait_until
 
 COUNTER = ("sh", "-c", "trap 'exit 5' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep .2 & wait $!; done")
@@ -84,22 +82,6 @@ def parts(t):
 def shim(*args, cwd, flags=(), stdin=b"", **env):
     return run([SHIM, "-namespace", "by-hand", "-address", "/run/nowhere.sock", "-publish-binary", "/bin/false", *flags, *args],
                cwd=cwd, stdin=stdin, env=dict(os.environ, **env))
-
-
-def bundle(t, **changes):
-    """A bundle as containerd makes it, the rootfs in it."""
-    place = t.path("bundle")
-    shutil.rmtree(place, ignore_errors=True)
-    os.makedirs(place)
-    shutil.copytree(os.path.join(world.BUILD, "images", "busybox"), os.path.join(place, "rootfs"), symlinks=True)
-    done = run([world.RUNTIME, "spec", "--bundle", place])
-    check_equal(done.code, 0, f"spec ({done!r})")
-    path = os.path.join(place, "config.json")
-    with open(path) as f:
-        config = json.load(f)
-    config.update(changes)
-    world.write(path, json.dumps(config))
-    return place
 
 
 @case("containerd", "the shim's command line", runtimes=("onggi",))
