@@ -59,7 +59,10 @@ def live_restore(t):
         wait_until(lambda: t.out("inspect", "-f", "{{.State.Status}}", name) == "exited", "it has exited", 30)
         check_equal(t.out("inspect", "-f", "{{.State.ExitCode}}", name), "5", "exit code")
     with t.line("it can be started again, and stopped"):
+        lines = t.out("logs", name).count("\n")
         t.ok("start", name)
+        # It counts once it has set its trap.
+        wait_until(lambda: t.out("logs", name).count("\n") > lines, "it counts again")
         t.ok("stop", name)
         check_equal(t.out("inspect", "-f", "{{.State.ExitCode}}", name), "5", "exit code")
 
