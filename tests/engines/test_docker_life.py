@@ -58,6 +58,7 @@ def life(t):
         t.ok("restart", "-t", "5", name)
         check_equal(state(t, name), "running", "status")
         check_in("asked", t.out("logs", name), "log")
+    wait_until(lambda: t.out("logs", "--tail", "1", name) != "asked", "it writes again")
     with t.line("stop asks with SIGTERM; the exit code is the program's"):
         t.ok("stop", name)
         check_equal((state(t, name), state(t, name, "ExitCode")), ("exited", "5"), "state")
