@@ -273,6 +273,39 @@ bool template_is_old(const struct template *t, uint64_t clones_max, uint32_t hou
 	       (hours_max && (age_s < 0 || age_s >= (int64_t)hours_max * SECONDS_PER_HOUR));
 }
 
+/* The one that was made first; a damaged one counts as older than all. NULL: fewer than TEMPLATE_COUNT_MAX. */
+static const char *one_too_many(int store, char **names)
+{
+	const char *oldest = NULL;
+	int64_t oldest_s = INT64_MAX;
+	size_t n = 0;
+
+	for (; names[n]; n++) {
+		_cleanup_(template_close_p) struct template *t = NULL;
+		struct err err = ERR_INIT;
+		int64_t created_s = template_open_name(store, names[n], &t, &err) < 0 ? -1 : t->created_s;
+
+		if (created_s < oldest_s) {
+			oldest_s = created_s;
+			oldest = names[n];
+		}
+	}
+	return n < TEMPLATE_COUNT_MAX ? NULL : oldest;
+}
+
+void template_make_room(int store)
+{
+	for (size_t i = 0; i < TEMPLATES_MAX; i++) {
+		char **names = NULL;
+		const char *name = template_list(store, &names) < 0 ? NULL : one_too_many(store, names);
+		bool more = name && template_remove(store, name) == 0;
+
+		json_free_strv(names);
+		if (!more)
+			return;
+	}
+}
+
 /* One byte for each: appending is atomic, and the size is the count. */
 void template_count_clone(const struct template *t)
 {

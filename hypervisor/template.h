@@ -22,6 +22,8 @@
 
 /* Bytes of a template's name with the NUL: 16 hexadecimal digits. */
 #define TEMPLATE_NAME_BYTES 17
+/* Templates that are kept; each takes some 27 MiB. */
+#define TEMPLATE_COUNT_MAX 8
 /* Largest description and state, bytes: a description has some 3 KiB, a state some 250 KiB. */
 #define TEMPLATE_DESCRIPTION_MAX (64u << 10)
 #define TEMPLATE_STATE_MAX (16u << 20)
@@ -70,6 +72,12 @@ void template_count_clone(const struct template *t);
  * that name: 0. -EINVAL no name; others of unlinkat(2).
  */
 int template_remove(int store, const char *name);
+
+/*
+ * Make room for one more: remove the oldest until fewer than TEMPLATE_COUNT_MAX are left. Their sizes follow
+ * the limits of containers, which tenants choose, and those of a former QEMU or kernel would stay for good.
+ */
+void template_make_room(int store);
 
 /* Names of all templates, as a NULL-terminated vector freed with json_free_strv. -ENOMEM; others of
  * readdir(3). */

@@ -72,7 +72,8 @@ static void on_late(void *userdata)
 	       err_set(m->err, -ETIMEDOUT, "the guest did not come up in time ('boot_timeout_s')"));
 }
 
-static int boot_and_save(struct maker *m, const struct vm_config *machine, unsigned int timeout_ms)
+static int boot_and_save(struct maker *m, const struct vm_driver *driver,
+			 const struct vm_config *machine, unsigned int timeout_ms)
 {
 	static const struct vm_events events = { .on_exit = on_exit_of_vm,
 						 .on_agent_open = on_agent_open };
@@ -80,7 +81,7 @@ static int boot_and_save(struct maker *m, const struct vm_config *machine, unsig
 
 	if (r < 0)
 		return err_set_errno(m->err, r, "event loop");
-	r = vm_create(vm_driver_find("qemu"), m->loop, machine, &events, m, &m->vm, m->err);
+	r = vm_create(driver, m->loop, machine, &events, m, &m->vm, m->err);
 	while (r >= 0 && !m->over)
 		r = loop_run_once(m->loop);
 	vm_destroy(TAKE_PTR(m->vm));
@@ -90,8 +91,8 @@ static int boot_and_save(struct maker *m, const struct vm_config *machine, unsig
 
 /* In a folder of its own within the draft, so that what the VMM writes is gone before it is
  * published. */
-static int fill(struct template_draft *draft, struct vm_config *machine, unsigned int timeout_ms,
-		struct err *err)
+static int fill(struct template_draft *draft, const struct vm_driver *driver,
+		struct vm_config *machine, unsigned int timeout_ms, struct err *err)
 {
 	struct maker m = { .state_fd = draft->state_fd, .err = err };
 	_cleanup_close_ int dirfd = -EBADF;
@@ -104,7 +105,7 @@ static int fill(struct template_draft *draft, struct vm_config *machine, unsigne
 		return err_set_errno(err, dirfd < 0 ? -errno : r, "template %s", draft->name);
 	machine->state_dirfd = dirfd;
 	machine->memory_file = &draft->memory_fd;
-	r = boot_and_save(&m, machine, timeout_ms);
+	r = boot_and_save(&m, driver, machine, timeout_ms);
 	loop_destroy(m.loop);
 	if (r >= 0)
 		r = path_remove_tree(draft->dirfd, VM_FOLDER);
@@ -141,7 +142,8 @@ int template_make(const struct config *config, enum vm_accel accel, unsigned int
 		return r;
 	if (!replace && is_there(store, description, config))
 		return 0;
-	r = fill(draft, &machine, config->boot_timeout_ms, err);
+	template_make_room(store);
+	r = fill(draft, driver, &machine, config->boot_timeout_ms, err);
 	return r < 0 ? r : template_commit(TAKE_PTR(draft), description, err);
 }
 

@@ -351,6 +351,36 @@ static void names_are_checked_before_anything_is_removed(void **state)
 	teardown_store(&s);
 }
 
+/* Sizes of machines follow what tenants ask for. */
+static void oldest_go_when_there_are_too_many(void **state)
+{
+	struct template_draft *draft;
+	struct err err = ERR_INIT;
+	char machine[32];
+	struct store s;
+
+	setup_store(&s);
+	make(&s);
+	for (int i = 0; i < 3 * TEMPLATE_COUNT_MAX; i++) {
+		snprintf(machine, sizeof(machine), "machine %d", i);
+		template_make_room(s.fd);
+		assert_int_equal(template_begin(s.fd, machine, BYTES, &draft, &err), 0);
+		assert_int_equal(template_commit(draft, machine, &err), 0);
+		assert_true(count_entries(&s) <= TEMPLATE_COUNT_MAX);
+	}
+	assert_int_equal(count_entries(&s), TEMPLATE_COUNT_MAX);
+	/* The newest is never the one that goes. */
+	assert_int_equal(try_open(&s, machine, &err), 0);
+	/* A damaged one goes before the good ones. */
+	snprintf(s.name, sizeof(s.name), "%s", "");
+	template_name(machine, s.name);
+	spoil_meta(&s);
+	template_make_room(s.fd);
+	assert_int_equal(count_entries(&s), TEMPLATE_COUNT_MAX - 1);
+	assert_int_equal(try_open(&s, machine, &err), -ENOENT);
+	teardown_store(&s);
+}
+
 static void list_has_what_is_finished(void **state)
 {
 	struct template_draft *draft;
@@ -385,6 +415,7 @@ int main(void)
 		leak_checked(damaged_template_is_not_used),
 		leak_checked(folder_of_others_is_not_used),
 		leak_checked(names_are_checked_before_anything_is_removed),
+		leak_checked(oldest_go_when_there_are_too_many),
 		leak_checked(list_has_what_is_finished),
 	};
 
