@@ -80,6 +80,8 @@ int sandbox_clean_up_locked(int rootfd, const char *sandbox_id, struct err *err)
 		if (process_id_alive(&record->monitor))
 			return err_set(err, -EBUSY, "the monitor of sandbox '%s' lives",
 				       sandbox_id);
+		/* Its mounts and its place in a cgroup go last. */
+		process_id_wait(&record->monitor, KILL_TIMEOUT_MS);
 		kill_if_other(&record->vmm);
 		kill_if_other(&record->file_server);
 		result = sandbox_network_clean(record, err);

@@ -33,7 +33,14 @@ struct process_id {
 	uint64_t start_time; /* field 22 of /proc/<pid>/stat, clock ticks since boot */
 };
 int process_id_of(pid_t pid, struct process_id *ret);      /* -ESRCH */
-bool process_id_alive(const struct process_id *p);         /* a zombie counts as dead */
+/*
+ * Whether it can still do something: one that is on its way out, or a zombie, cannot. So who has seen a process' socket
+ * close finds it dead, although the kernel may be freeing its memory for a while yet. Of a process with threads the
+ * first one decides.
+ */
+bool process_id_alive(const struct process_id *p);
+/* Wait by pidfd until nothing of it is left but a zombie, at most @timeout_ms. 0 also when it was gone. -ETIMEDOUT. */
+int process_id_wait(const struct process_id *p, uint64_t timeout_ms);
 /* SIGKILL it and wait for its end by pidfd, at most @timeout_ms. 0 also when it was gone. -ETIMEDOUT. */
 int process_id_kill(const struct process_id *p, uint64_t timeout_ms);
 

@@ -14,9 +14,19 @@
  * Field 22 of /proc/<pid>/stat, counted behind the name, which may hold spaces and parentheses: it
  * is the 20th of those.
  */
+#define STAT_STATE_AFTER_NAME 1
+#define STAT_FLAGS_AFTER_NAME 7 /* field 9 */
 #define STAT_START_TIME_AFTER_NAME 20
 
-static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_time)
+/* PF_EXITING of the kernel's flags: set before the first of its descriptors is closed, and never unset. */
+#define FLAG_EXITING 0x4
+
+struct process_stat {
+	char state;
+	uint64_t flags, start_time;
+};
+
+static int read_stat(pid_t pid, struct process_stat *ret)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[64], *field, *rest;
@@ -30,62 +40,93 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_time)
 	if (!rest)
 		return -EBADMSG;
 	rest++;
-	for (int i = 1; (field = strsep(&rest, " ")); i++) {
-		/* The first piece is the empty one before the blank that follows the name. */
-		if (i == 2)
-			*ret_state = field[0];
-		if (i == STAT_START_TIME_AFTER_NAME + 1)
-			return io_parse_u64(field, UINT64_MAX, ret_start_time);
+	/* Piece 0 is the empty one before the blank that follows the name. */
+	for (int i = 0; (field = strsep(&rest, " ")); i++) {
+		r = 0;
+		if (i == STAT_STATE_AFTER_NAME)
+			ret->state = field[0];
+		else if (i == STAT_FLAGS_AFTER_NAME)
+			r = io_parse_u64(field, UINT64_MAX, &ret->flags);
+		else if (i == STAT_START_TIME_AFTER_NAME)
+			return io_parse_u64(field, UINT64_MAX, &ret->start_time);
+		if (r < 0)
+			return r;
 	}
 	return -EBADMSG;
 }
 
 int process_id_of(pid_t pid, struct process_id *ret)
 {
-	uint64_t start_time;
-	char state = '\0';
+	struct process_stat stat;
 	int r;
 
 	if (pid <= 0)
 		return -ESRCH;
-	r = read_stat(pid, &state, &start_time);
+	r = read_stat(pid, &stat);
 	if (r < 0)
 		return r;
-	*ret = (struct process_id){ .pid = pid, .start_time = start_time };
+	*ret = (struct process_id){ .pid = pid, .start_time = stat.start_time };
 	return 0;
+}
+
+/* Whether it is in the process table, and no zombie. */
+static bool is_there(const struct process_id *p, struct process_stat *stat)
+{
+	return p->pid > 0 && read_stat(p->pid, stat) == 0 && stat->start_time == p->start_time &&
+	       stat->state != 'Z' && stat->state != 'X';
 }
 
 bool process_id_alive(const struct process_id *p)
 {
-	uint64_t start_time;
-	char state = '\0';
+	struct process_stat stat;
 
-	if (p->pid <= 0 || read_stat(p->pid, &state, &start_time) < 0)
-		return false;
-	return start_time == p->start_time && state != 'Z' && state != 'X';
+	return is_there(p, &stat) && !(stat.flags & FLAG_EXITING);
 }
 
-int process_id_kill(const struct process_id *p, uint64_t timeout_ms)
+/* A pidfd of it. -ESRCH: it is gone. */
+static int open_pidfd(const struct process_id *p)
 {
 	_cleanup_close_ int pidfd = -EBADF;
-	struct pollfd poll_fd;
-	int n;
+	struct process_stat stat;
 
 	if (p->pid <= 0)
-		return 0;
+		return -ESRCH;
 	pidfd = pidfd_open(p->pid, 0);
 	if (pidfd < 0)
-		return errno == ESRCH ? 0 : -errno;
+		return -errno;
 	/* Only now is it certain whom the descriptor means. */
-	if (!process_id_alive(p))
-		return 0;
-	if (pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0)
-		return errno == ESRCH ? 0 : -errno;
-	poll_fd = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+	return is_there(p, &stat) ? TAKE_FD(pidfd) : -ESRCH;
+}
+
+static int wait_end(int pidfd, uint64_t timeout_ms)
+{
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	int n;
+
 	do {
 		n = poll(&poll_fd, 1, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
 	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+int process_id_wait(const struct process_id *p, uint64_t timeout_ms)
+{
+	_cleanup_close_ int pidfd = open_pidfd(p);
+
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	return wait_end(pidfd, timeout_ms);
+}
+
+int process_id_kill(const struct process_id *p, uint64_t timeout_ms)
+{
+	_cleanup_close_ int pidfd = open_pidfd(p);
+
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	if (pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0)
+		return errno == ESRCH ? 0 : -errno;
+	return wait_end(pidfd, timeout_ms);
 }

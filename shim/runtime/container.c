@@ -141,22 +141,6 @@ int container_refuse_stopped(const struct container *c, const char *what, struct
 
 /* ---- removing ---- */
 
-/* Wait for the end of a process by pidfd. Returns whether it is gone. */
-static bool wait_gone(const struct process_id *p, int timeout_ms)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct pollfd pfd = { .events = POLLIN };
-
-	if (p->pid <= 0)
-		return true;
-	fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-	/* Only after opening is it known that the pid still means the same process. */
-	if (fd < 0 || !process_id_alive(p))
-		return true;
-	pfd.fd = fd;
-	return poll(&pfd, 1, timeout_ms) > 0;
-}
-
 /* Whether any container on disk but @id belongs to @sandbox. */
 static bool sandbox_has_others(int rootfd, const char *sandbox, const char *id)
 {
@@ -232,14 +216,14 @@ static bool monitor_ended(const struct process_id *monitor, int r)
 		if (r == losses[i])
 			timeout_ms = CONTAINER_STOP_TIMEOUT_MS;
 	}
-	return wait_gone(monitor, timeout_ms);
+	return process_id_wait(monitor, timeout_ms) == 0;
 }
 
 static void settle(const char *state_root, int rootfd, const struct sandbox_record *sandbox,
 		   const char *id)
 {
 	if (!sandbox_has_others(rootfd, sandbox->id, id))
-		wait_gone(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS);
+		process_id_wait(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS);
 	sandbox_clean_up(state_root, sandbox->id, NULL);
 }
 
@@ -257,7 +241,7 @@ void container_bury_sandbox(const char *state_root, int rootfd, const char *sand
 	_cleanup_(sandbox_record_free_p) struct sandbox_record *record = NULL;
 
 	if (sandbox_record_load(rootfd, sandbox, &record, NULL) == 0)
-		wait_gone(&record->monitor, CONTAINER_STOP_TIMEOUT_MS);
+		process_id_wait(&record->monitor, CONTAINER_STOP_TIMEOUT_MS);
 	sandbox_clean_up(state_root, sandbox, NULL);
 }
 
@@ -283,7 +267,7 @@ int container_delete(struct container *c, struct err *err)
 	 * A proxy whose reader is stuck would stay for ever. In the foreground it is this process.
 	 */
 	if (c->record->proxy.pid != getpid() &&
-	    !wait_gone(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS))
+	    process_id_wait(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS) < 0)
 		process_id_kill(&c->record->proxy, CONTAINER_STOP_TIMEOUT_MS);
 	if (sandbox)
 		settle(c->state_root, c->rootfd, sandbox, id);

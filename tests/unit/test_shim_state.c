@@ -249,6 +249,61 @@ static void process_is_killed_and_known_to_be_dead(void **state)
 	assert_int_equal(process_id_of(pid, &id), -ESRCH);
 }
 
+#define BIG_BYTES (128UL << 20)
+
+/* A process with so much memory that the kernel is busy for a while with taking it back. */
+static pid_t big_sleeper(void)
+{
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		char *memory = malloc(BIG_BYTES);
+
+		for (size_t i = 0; memory && i < BIG_BYTES; i += 4096)
+			memory[i] = 1;
+		if (write(fds[1], "r", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	close(fds[0]);
+	return pid;
+}
+
+static bool known_to_be_dead_before_the_end(void)
+{
+	pid_t pid = big_sleeper();
+	struct process_id id;
+	bool before;
+
+	assert_int_equal(process_id_of(pid, &id), 0);
+	assert_int_equal(process_id_wait(&id, 0), -ETIMEDOUT);
+	kill(pid, SIGKILL);
+	while (process_id_alive(&id))
+		;
+	before = process_id_wait(&id, 0) == -ETIMEDOUT;
+	assert_int_equal(process_id_wait(&id, 5000), 0);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), pid);
+	assert_int_equal(process_id_wait(&id, 0), 0);
+	return before;
+}
+
+static void process_on_its_way_out_is_dead_already(void **state)
+{
+	/* The scheduler may keep us from looking in time. */
+	for (int i = 0; i < 50; i++) {
+		if (known_to_be_dead_before_the_end())
+			return;
+	}
+	fail_msg("a process that is ending was taken for a living one each time");
+}
+
 static void another_process_of_the_same_pid_is_left_alone(void **state)
 {
 	struct process_id id;
@@ -288,6 +343,7 @@ int main(void)
 		CLAIM(broken_records_are_named_and_refused),
 		CLAIM(list_is_sorted_and_holds_valid_names_only),
 		cmocka_unit_test(process_is_killed_and_known_to_be_dead),
+		cmocka_unit_test(process_on_its_way_out_is_dead_already),
 		cmocka_unit_test(another_process_of_the_same_pid_is_left_alone),
 		cmocka_unit_test(nobody_is_never_alive),
 	};
