@@ -93,11 +93,12 @@ static void update_over(struct update_call *call, enum ttrpc_code code, const ch
 
 	c->updating = false;
 	c->need = code == TTRPC_OK ? call->after : call->before;
-	call->done(code, message, call->userdata);
+	/* Before the answer: who has it may look at the host's cgroup. */
 	if (code == TTRPC_OK)
 		update_host(c, &rest);
 	else if (call->host_raised)
 		update_host(c, &before);
+	call->done(code, message, call->userdata);
 	/* What is not needed any more, or was taken for nothing. */
 	if (code == TTRPC_OK && lowers_memory(call)) {
 		sandbox_machine_fit(c->sandbox, guest_has_shrunk, call);
