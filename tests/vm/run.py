@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the VM tests: run.py [--list] [--only TEXT] [--summary FILE] [FILE.py ...]
+"""Runs the VM tests: run.py [--list] [--only TEXT] [--repeat N] [--summary FILE] [FILE.py ...]
 
 Everything runs in new PID, mount, network, IPC, UTS and cgroup namespaces, with tmpfs on /run and cgroups of its own:
 what a test leaves can be seen, and ends with the suite. Prints one "ok" or "not ok" line for each claim and closes with "N passed, N failed".
@@ -139,11 +139,13 @@ def main():
     enter_private_world()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     import harness
-    args, files, only, summary = sys.argv[1:], [], "", None
+    args, files, only, repeat, summary = sys.argv[1:], [], "", 1, None
     while args:
         word = args.pop(0)
         if word == "--only":
             only = args.pop(0)
+        elif word == "--repeat":
+            repeat = int(args.pop(0))
         elif word == "--summary":
             summary = args.pop(0)
         elif word == "--list":
@@ -156,7 +158,7 @@ def main():
         return 0
     harness.warm_up()
     passed = failed = 0
-    chosen = [c for c in harness.CLAIMS if only in c[0]]
+    chosen = [c for c in harness.CLAIMS if only in c[0]] * repeat
     for number, (text, function, _) in enumerate(chosen, 1):
         if run_one(harness, number, text, function):
             passed += 1
