@@ -7,11 +7,28 @@ import subprocess
 import termios
 
 import cases  # noqa: F401  (finds the folder of the next one)
-from harness import Failure
+from harness import wait_until
 from terminal import Terminal
 
 # A hang is a failure: time for a program to end, in seconds.
 END_LIMIT = 30
+
+
+def follows_our_size(terminal):
+    """
+    Waits until the shell at @terminal sees a size that ours was changed to. Clients of engines tell the size first and
+    listen for changes afterwards, so that one may be lost: each attempt makes another.
+    """
+    columns = 100
+
+    def followed():
+        nonlocal columns
+        columns += 1
+        terminal.resize(columns, 40)
+        terminal.type("stty size; echo ne''xt\n")
+        return f"40 {columns}" in terminal.expect("next")
+
+    wait_until(followed, "the new size arrives")
 
 
 class Program(Terminal):
@@ -33,15 +50,6 @@ class Program(Terminal):
             self.process.kill()
         self.process.wait()
         self.close()
-
-    def answers(self, line, text):
-        """Whether @text comes within a second after @line was typed."""
-        self.type(line)
-        try:
-            self.expect(text, 1)
-        except Failure:
-            return False
-        return True
 
     def end(self):
         """The exit code, once the program has ended by itself."""

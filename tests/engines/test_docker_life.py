@@ -10,7 +10,7 @@ import harness
 from cases import case
 from docker import IMAGE
 from harness import check, check_equal, check_in, wait_until
-from program import Program
+from program import Program, follows_our_size
 
 NONE = ("--network", "none")
 # Counts lines for ever; ends with 5 when it is asked to.
@@ -105,8 +105,7 @@ def execute(t):
             tty.type("tty; stty size\n")
             tty.expect("/dev/pts/")
             tty.expect("33 101")
-            tty.resize(90, 40)
-            wait_until(lambda: tty.answers("stty size\n", "40 90"), "the new size is seen", 10)
+            follows_our_size(tty)
             tty.type("exit 9\n")
             check_equal(tty.end(), 9, "exit code")
     with t.line("top shows the program that runs"):
@@ -159,8 +158,7 @@ def attach(t):
             tty.type("tty; stty size\n")
             tty.expect("/dev/")
             tty.expect("33 101")
-            tty.resize(90, 40)
-            wait_until(lambda: tty.answers("stty size\n", "40 90"), "the new size is seen", 10)
+            follows_our_size(tty)
         with t.line("the detach keys leave it running"):
             tty.type("\x10\x11")
             check_equal(tty.end(), 0, "exit code")

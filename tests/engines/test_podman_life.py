@@ -9,6 +9,7 @@ import world
 from cases import case, run
 from harness import check, check_equal, check_in, processes, wait_until
 from podman import IMAGE
+from program import follows_our_size
 
 DETACHED = ("run", "-d", "--network", "none")
 # Ends at once when it is told to.
@@ -98,12 +99,7 @@ def execute(t):
         text = terminal.expect("done")
         check_in("/dev/pts/", text, "terminal")
         check_in("33 90", text, "size")
-        terminal.resize(101, 42)
-        # The new size travels by signals through three processes.
-        def sized():
-            terminal.type("stty size; echo ne''xt\n")
-            return "42 101" in terminal.expect("next")
-        wait_until(sized, "the new size arrives")
+        follows_our_size(terminal)
         terminal.type("exit 9\n")
         check_equal(terminal.process.wait(60), 9, "exit code")
     with t.line("exec -d goes on by itself"):
