@@ -42,8 +42,14 @@ struct cgroup {
 	int fd;
 	int events_fd; /* inotify, -1 until asked for */
 	int device_fd; /* the device program that is attached, -1 */
+	bool standard_devices; /* it is the standard one */
 	char id[NAME_MAX + 1];
 };
+
+/* Made before any container needs it, for the first one; no container is called so. */
+#define SPARE_ID "~spare"
+static struct cgroup *spare;
+static const char *spare_root;
 
 static int open_dir(int dirfd, const char *path)
 {
@@ -122,14 +128,11 @@ static int open_own(struct cgroup *cg, struct err *err)
 	return 0;
 }
 
-int cgroup_create(const char *root, const char *id, struct cgroup **ret, struct err *err)
+static int create(const char *root, const char *id, struct cgroup **ret, struct err *err)
 {
-	_cleanup_(cgroup_destroy_p) struct cgroup *cg = NULL;
+	_cleanup_(cgroup_destroy_p) struct cgroup *cg = calloc(1, sizeof(*cg));
 	int r;
 
-	if (!path_id_valid(id) || strlen(id) > NAME_MAX)
-		return err_set(err, -EINVAL, "cgroup: '%s' may not name a folder", id);
-	cg = calloc(1, sizeof(*cg));
 	if (!cg)
 		return -ENOMEM;
 	cg->root_fd = cg->parent_fd = cg->fd = cg->events_fd = cg->device_fd = -EBADF;
@@ -285,15 +288,16 @@ int cgroup_open_for_exec(const struct cgroup *cg, pid_t pid, struct err *err)
 
 static int apply_devices(struct cgroup *cg, const struct oci_resources *resources, struct err *err)
 {
-	_cleanup_free_ struct cgroup_device_program *program = malloc(sizeof(*program));
+	_cleanup_free_ struct cgroup_device_program *program = NULL;
 	int r;
 
-	if (!program)
-		return -ENOMEM;
-	r = cgroup_device_generate(resources->devices, resources->n_devices, program, err);
-	if (r < 0)
+	r = cgroup_device_generate(resources->devices, resources->n_devices, &program, err);
+	if (r < 0 || (cg->standard_devices && program->is_standard))
 		return r;
-	return cgroup_device_attach(cg->fd, program, &cg->device_fd, err);
+	r = cgroup_device_attach(cg->fd, program, &cg->device_fd, err);
+	if (r >= 0)
+		cg->standard_devices = program->is_standard;
+	return r;
 }
 
 static int write_setting(struct cgroup *cg, const struct cgroup_setting *s, struct err *err)
@@ -348,6 +352,38 @@ int cgroup_apply(struct cgroup *cg, const struct oci_resources *resources, struc
 	if (cg->device_fd >= 0 && !resources->n_devices)
 		return 0;
 	return apply_devices(cg, resources, err);
+}
+
+/* ---- making one ------------------------------------------------------------------------------- */
+
+int cgroup_create(const char *root, const char *id, struct cgroup **ret, struct err *err)
+{
+	if (!path_id_valid(id) || strlen(id) > NAME_MAX)
+		return err_set(err, -EINVAL, "cgroup: '%s' may not name a folder", id);
+	if (!spare || strcmp(root, spare_root) != 0)
+		return create(root, id, ret, err);
+	*ret = TAKE_PTR(spare);
+	return 0;
+}
+
+int cgroup_prepare(const char *root, struct err *err)
+{
+	static const struct oci_resources nothing;
+	_cleanup_(cgroup_destroy_p) struct cgroup *cg = NULL;
+	int r = create(root, SPARE_ID, &cg, err);
+
+	if (r < 0)
+		return r;
+	r = apply_devices(cg, &nothing, err);
+	if (r >= 0)
+		r = cgroup_events_fd(cg, err);
+	if (r < 0) {
+		(void)cgroup_remove(cg, NULL);
+		return r;
+	}
+	spare = TAKE_PTR(cg);
+	spare_root = root;
+	return 0;
 }
 
 /* ---- freezing, killing, counting ------------------------------------------------------------- */

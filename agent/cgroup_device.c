@@ -8,13 +8,19 @@
  * "no"; one that allows takes its rights out of the register, and when none is left the answer is
  * "yes". Past the first rule: "no".
  *
+ * Rules that can decide nothing are left out: those that a later one covers, and refusals with nothing
+ * but refusals before them. What engines give by default comes down to the standard rules that way, so
+ * that one program, loaded once, serves those containers.
+ *
  *   r2 type   r3 rights still to be decided   r4 major   r5 minor   r0 answer
  */
 #include "agent/cgroup_device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,8 +29,9 @@
 
 #define RIGHTS_ALL (BPF_DEVCG_ACC_MKNOD | BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE)
 #define ANY (-1)
-/* A rule makes at most 8 instructions. */
+/* A rule makes at most 8 instructions; the prologue and the last answer are 8. */
 #define INSNS_PER_RULE 8u
+#define EDGE_INSNS 8u
 
 _Static_assert(sizeof(struct cgroup_device_insn) == sizeof(struct bpf_insn), "laid out alike");
 
@@ -129,31 +136,92 @@ static int convert_rule(const struct oci_device_rule *rule, size_t i, struct rul
 	return ret->rights && ret->major <= INT32_MAX && ret->minor <= INT32_MAX;
 }
 
-int cgroup_device_generate(const struct oci_device_rule *rules, size_t n_rules,
-			   struct cgroup_device_program *ret, struct err *err)
-{
-	_Static_assert(CGROUP_DEVICE_INSNS_MAX >=
-		       8 + INSNS_PER_RULE * (CGROUP_DEVICE_RULES_MAX + ARRAY_SIZE(standard)),
-		       "the program fits");
+/* The rules that count, in the order of their tests: from the last to the first. */
+struct rule_list {
+	size_t n;
+	bool complete; /* the last one decides everything */
+	struct rule rules[];
+};
 
-	if (n_rules > CGROUP_DEVICE_RULES_MAX)
-		return err_set(err, -E2BIG, "linux.resources.devices: more than %u rules",
-			       CGROUP_DEVICE_RULES_MAX);
-	ret->n = 0;
-	emit_prologue(ret);
+static bool field_covers(int64_t a, int64_t b)
+{
+	return a == ANY || a == b;
+}
+
+static bool rule_covers(const struct rule *a, const struct rule *b)
+{
+	return field_covers(a->type, b->type) && field_covers(a->major, b->major) &&
+	       field_covers(a->minor, b->minor) && (a->rights & b->rights) == b->rights;
+}
+
+static void list_add(struct rule_list *list, const struct rule *rule)
+{
+	static const struct rule everything = { .type = ANY, .major = ANY, .minor = ANY, .rights = RIGHTS_ALL };
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (rule_covers(&list->rules[i], rule))
+			return;
+	}
+	list->rules[list->n++] = *rule;
+	list->complete = rule_covers(rule, &everything);
+}
+
+static int list_fill(struct rule_list *list, const struct oci_device_rule *rules, size_t n_rules,
+		     struct err *err)
+{
 	for (size_t i = ARRAY_SIZE(standard); i-- > 0;)
-		emit_rule(ret, &standard[i]);
-	for (size_t i = n_rules; i-- > 0;) {
+		list_add(list, &standard[i]);
+	for (size_t i = n_rules; i-- > 0 && !list->complete;) {
 		struct rule rule;
 		int r = convert_rule(&rules[i], i, &rule, err);
 
 		if (r < 0)
 			return r;
-		if (r && emit_rule(ret, &rule))
-			return 0;
+		if (r)
+			list_add(list, &rule);
 	}
-	emit_answer(ret, false);
+	/* What comes past them is a refusal as well. */
+	while (list->n && !list->rules[list->n - 1].allow)
+		list->n--;
 	return 0;
+}
+
+static struct cgroup_device_program *program_new(const struct rule_list *list)
+{
+	struct cgroup_device_program *p;
+	bool decided = false;
+
+	p = malloc(sizeof(*p) + (EDGE_INSNS + INSNS_PER_RULE * list->n) * sizeof(p->insns[0]));
+	if (!p)
+		return NULL;
+	p->n = 0;
+	/* These are the first ones, and none covers another. */
+	p->is_standard = list->n == ARRAY_SIZE(standard);
+	emit_prologue(p);
+	for (size_t i = 0; i < list->n; i++)
+		decided = emit_rule(p, &list->rules[i]);
+	if (!decided)
+		emit_answer(p, false);
+	return p;
+}
+
+int cgroup_device_generate(const struct oci_device_rule *rules, size_t n_rules,
+			   struct cgroup_device_program **ret, struct err *err)
+{
+	_cleanup_free_ struct rule_list *list = NULL;
+	int r;
+
+	if (n_rules > CGROUP_DEVICE_RULES_MAX)
+		return err_set(err, -E2BIG, "linux.resources.devices: more than %u rules",
+			       CGROUP_DEVICE_RULES_MAX);
+	list = calloc(1, sizeof(*list) + (ARRAY_SIZE(standard) + n_rules) * sizeof(list->rules[0]));
+	if (!list)
+		return -ENOMEM;
+	r = list_fill(list, rules, n_rules, err);
+	if (r < 0)
+		return r;
+	*ret = program_new(list);
+	return *ret ? 0 : -ENOMEM;
 }
 
 struct machine {
@@ -249,10 +317,30 @@ static int load(const struct cgroup_device_program *program)
 	return bpf(BPF_PROG_LOAD, &attr);
 }
 
+/* The program of the standard rules, once it was needed. */
+static int standard_fd = -EBADF;
+
+/* A descriptor of the loaded program for the caller. */
+static int obtain(const struct cgroup_device_program *program)
+{
+	int fd;
+
+	if (!program->is_standard)
+		return load(program);
+	if (standard_fd < 0) {
+		fd = load(program);
+		if (fd < 0)
+			return fd;
+		standard_fd = fd;
+	}
+	fd = fcntl(standard_fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
 int cgroup_device_attach(int cgroup_fd, const struct cgroup_device_program *program, int *prog_fd,
 			 struct err *err)
 {
-	_cleanup_close_ int fd = load(program);
+	_cleanup_close_ int fd = obtain(program);
 	union bpf_attr attr;
 	int r;
 

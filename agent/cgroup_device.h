@@ -10,6 +10,7 @@
 #ifndef ONGGI_AGENT_CGROUP_DEVICE_H
 #define ONGGI_AGENT_CGROUP_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,6 @@
 #include "common/oci.h"
 
 #define CGROUP_DEVICE_RULES_MAX 512u
-/* Prologue and epilogue, and the most that one rule takes. */
-#define CGROUP_DEVICE_INSNS_MAX (8u + 12u * CGROUP_DEVICE_RULES_MAX)
 
 /* Laid out as struct bpf_insn; its own type so that the kernel's header stays in one file. */
 struct cgroup_device_insn {
@@ -28,25 +27,26 @@ struct cgroup_device_insn {
 };
 
 struct cgroup_device_program {
-	struct cgroup_device_insn insns[CGROUP_DEVICE_INSNS_MAX];
 	size_t n;
+	bool is_standard; /* it is the one that every container without rules of its own has */
+	struct cgroup_device_insn insns[];
 };
 
 /*
  * Generate the program: @rules, then the devices that every container may use (null, zero, full,
- * random, urandom, tty, console, ptmx, pseudo terminals; mknod of anything).
- * Returns 0; -E2BIG too many rules; -EINVAL a type that is none of a, b, c.
+ * random, urandom, tty, console, ptmx, pseudo terminals; mknod of anything). *ret is for free(3).
+ * Returns 0; -E2BIG too many rules; -EINVAL a type that is none of a, b, c; -ENOMEM.
  */
 int cgroup_device_generate(const struct oci_device_rule *rules, size_t n_rules,
-			   struct cgroup_device_program *ret, struct err *err);
+			   struct cgroup_device_program **ret, struct err *err);
 
 /* What the program answers, by interpreting it: for the tests. 1 allowed, 0 refused, -EPROTO a bad program. */
 int cgroup_device_run(const struct cgroup_device_program *program, uint32_t access_type, uint32_t major,
 		      uint32_t minor);
 
 /*
- * Load the program and attach it to the cgroup directory @cgroup_fd, in place of what is in
- * *prog_fd (-1: nothing yet). Without device rules in the spec every device stays allowed: don't
+ * Load the program (the standard one is loaded once for all) and attach it to the cgroup directory @cgroup_fd, in
+ * place of what is in *prog_fd (-1: nothing yet). Without device rules in the spec every device stays allowed: don't
  * call.
  */
 int cgroup_device_attach(int cgroup_fd, const struct cgroup_device_program *program, int *prog_fd,

@@ -94,6 +94,39 @@ static void cgroup_is_made_and_removed(void **state)
 	cgroup_destroy(cg);
 }
 
+static bool is_there(const char *id)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/onggi/%s", root, id);
+	return access(path, F_OK) == 0;
+}
+
+static void prepared_one_is_the_first_containers(void **state)
+{
+	struct cgroup *first, *second;
+	pid_t pid;
+
+	assert_int_equal(cgroup_prepare(root, NULL), 0);
+	assert_int_equal(cgroup_create(root, "../c1", &first, NULL), -EINVAL);
+	first = make("c1");
+	assert_false(is_there("c1"));
+	second = make("c2");
+	assert_true(is_there("c2"));
+	pid = sleeper(cgroup_fd(first));
+	assert_true(state_of(first).populated);
+	assert_false(state_of(second).populated);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	take_down(first);
+	assert_false(is_there("~spare"));
+	take_down(second);
+	/* There was one only. */
+	first = make("c1");
+	assert_true(is_there("c1"));
+	take_down(first);
+}
+
 static void names_that_lead_elsewhere_are_refused(void **state)
 {
 	static const char *const bad[] = { "", ".", "..", "a/b", "../x" };
@@ -247,6 +280,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cgroup_is_made_and_removed),
+		cmocka_unit_test(prepared_one_is_the_first_containers),
 		cmocka_unit_test(names_that_lead_elsewhere_are_refused),
 		cmocka_unit_test(other_file_systems_are_refused),
 		cmocka_unit_test(freezing_and_killing_are_reported),

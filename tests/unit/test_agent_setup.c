@@ -751,6 +751,18 @@ static void find_cgroup2(void)
 	fail_msg("no cgroup2 mount");
 }
 
+/* The program of the standard device rules stays loaded: before descriptors are counted. */
+static void load_standard_rules(void)
+{
+	static const struct oci_resources none;
+	struct cgroup *cg = NULL;
+
+	assert_int_equal(cgroup_create(cgroup_root, "first", &cg, NULL), 0);
+	assert_int_equal(cgroup_apply(cg, &none, NULL), 0);
+	assert_int_equal(cgroup_remove(cg, NULL), 0);
+	cgroup_destroy(cg);
+}
+
 static int enter(void **state)
 {
 	static const char *const applets[] = {
@@ -762,6 +774,7 @@ static int enter(void **state)
 
 	world_enter(&world);
 	find_cgroup2();
+	load_standard_rules();
 	assert_int_equal(namespace_registry_create(&registry), 0);
 	world_mkdir(&world, "rootfs/bin");
 	world_mkdir(&world, "rootfs/etc");
