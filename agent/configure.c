@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,6 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/io.h"
-
-#define CONFIGURE_MEMINFO_MAX 16384u
 
 int configure_clock(int64_t realtime_ns, struct err *err)
 {
@@ -72,25 +70,15 @@ int configure_hostname(const char *name, struct err *err)
 
 int configure_info(struct configure_info *ret, struct err *err)
 {
-	_cleanup_free_ char *text = NULL;
-	unsigned long long available_kib;
 	struct utsname uts;
 	struct sysinfo info;
-	const char *line;
-	int rc;
+	cpu_set_t cpus;
 
-	if (uname(&uts) < 0 || sysinfo(&info) < 0)
+	if (uname(&uts) < 0 || sysinfo(&info) < 0 || sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
 		return err_set_errno(err, -errno, "look at the system");
-	rc = io_read_file(AT_FDCWD, "/proc/meminfo", CONFIGURE_MEMINFO_MAX, &text, NULL);
-	if (rc < 0)
-		return err_set_errno(err, rc, "read '/proc/meminfo'");
-	line = strstr(text, "MemAvailable:");
-	available_kib = line ? strtoull(line + strlen("MemAvailable:"), NULL, 10) : 0;
-	if (!available_kib)
-		return err_set(err, -EPROTO, "'/proc/meminfo' lacks 'MemAvailable'");
 	snprintf(ret->kernel_release, sizeof(ret->kernel_release), "%s", uts.release);
 	ret->memory_total_bytes = (uint64_t)info.totalram * info.mem_unit;
-	ret->memory_available_bytes = available_kib * 1024;
-	ret->cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+	ret->memory_free_bytes = (uint64_t)info.freeram * info.mem_unit;
+	ret->cpus = (uint32_t)CPU_COUNT(&cpus);
 	return 0;
 }

@@ -34,7 +34,7 @@ int configure_entropy(const void *data, size_t len, struct err *err);
 int configure_hostname(const char *name, struct err *err);
 
 struct configure_info {
-	uint64_t memory_total_bytes, memory_available_bytes;
+	uint64_t memory_total_bytes, memory_free_bytes;
 	uint32_t cpus;
 	char kernel_release[65];
 };

@@ -26,7 +26,7 @@ static void on_configured(int code, const struct err *err, void *userdata)
 	response.version = (char *)ONGGI_VERSION;
 	response.kernel_release = info.kernel_release;
 	response.memory_total_bytes = info.memory_total_bytes;
-	response.memory_available_bytes = info.memory_available_bytes;
+	response.memory_free_bytes = info.memory_free_bytes;
 	response.cpus = info.cpus;
 	ttrpc_call_reply(call, &response.base);
 }

@@ -101,6 +101,28 @@ static void share_on_timeout(void *userdata)
 	share_answer(s, -ENODEV, &err);
 }
 
+/* Listen first, then look: a device that comes in between is not missed. */
+static int share_wait(struct share *s, struct err *err)
+{
+	int rc = uevent_open(err);
+
+	if (rc >= 0) {
+		s->uevents = rc;
+		rc = loop_add_fd(s->loop, s->uevents, LOOP_READ, share_on_uevent, s, &s->source);
+		if (rc >= 0)
+			rc = loop_add_timer(s->loop, SHARE_WAIT_MS, share_on_timeout, s, &s->timer);
+		if (rc < 0)
+			err_set_errno(err, rc, "wait for the share '%s'", s->tag);
+	}
+	if (rc < 0) {
+		share_stop_waiting(s);
+		s->done = NULL;
+		return rc;
+	}
+	share_attempt(s);
+	return 0;
+}
+
 static bool share_tag_valid(const char *tag)
 {
 	size_t len = strlen(tag);
@@ -111,8 +133,6 @@ static bool share_tag_valid(const char *tag)
 
 int share_mount(struct share *s, const char *tag, share_done_fn done, void *userdata, struct err *err)
 {
-	int rc;
-
 	if (!share_tag_valid(tag))
 		return err_set(err, -EINVAL, "field 'share_tag': not 1 to %u bytes of [A-Za-z0-9_.-]",
 			       SHARE_TAG_MAX);
@@ -125,20 +145,9 @@ int share_mount(struct share *s, const char *tag, share_done_fn done, void *user
 		return 0;
 	}
 	memcpy(s->tag, tag, strlen(tag) + 1);
-	/* Listen first, then look: a device that comes in between is not missed. */
-	rc = uevent_open(err);
-	if (rc < 0)
-		return rc;
-	s->uevents = rc;
-	rc = loop_add_fd(s->loop, s->uevents, LOOP_READ, share_on_uevent, s, &s->source);
-	if (rc >= 0)
-		rc = loop_add_timer(s->loop, SHARE_WAIT_MS, share_on_timeout, s, &s->timer);
-	if (rc < 0) {
-		share_stop_waiting(s);
-		return err_set_errno(err, rc, "wait for the share '%s'", tag);
-	}
 	s->done = done;
 	s->userdata = userdata;
+	/* It is there already, as a rule. */
 	share_attempt(s);
-	return 0;
+	return s->done ? share_wait(s, err) : 0;
 }

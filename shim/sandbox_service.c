@@ -91,7 +91,7 @@ static void info(struct ttrpc_call *call, const void *message, void *userdata)
 	response.file_server_pid = s->files ? (uint32_t)s->options.files->pid(s->files) : 0;
 	response.guest_kernel = s->guest_kernel;
 	response.guest_memory_total_bytes = s->guest_memory_total;
-	response.guest_memory_available_bytes = s->guest_memory_available;
+	response.guest_memory_free_bytes = s->guest_memory_free;
 	response.accelerator = (char *)(uintptr_t)vm_accel_name(s->accel);
 	if (s->last_loss)
 		response.lost_reason = s->last_loss;

@@ -774,6 +774,7 @@ static inline int fake_vm_create(struct loop *loop, const struct vm_config *conf
 /* ---- file server ---- */
 
 struct fake_files {
+	struct loop *loop;
 	pid_t pid;
 	int socket;
 	struct loop_source *child;
@@ -795,12 +796,10 @@ static inline int fake_files_create(struct loop *loop, const struct file_server_
 {
 	struct fake_files *f = calloc(1, sizeof(*f));
 
-	f->pid = fake.files_pid = fake_sleeper();
+	f->loop = loop;
 	f->socket = open("/dev/null", O_RDWR | O_CLOEXEC);
 	f->on_exit = on_exit;
 	f->userdata = userdata;
-	if (loop_add_child(loop, f->pid, fake_files_ended, f, &f->child) < 0)
-		abort();
 	*ret = (struct file_server *)f;
 	return 0;
 }
@@ -808,6 +807,16 @@ static inline int fake_files_create(struct loop *loop, const struct file_server_
 static inline int fake_files_take_socket(struct file_server *fs)
 {
 	return TAKE_FD(((struct fake_files *)fs)->socket);
+}
+
+static inline int fake_files_start(struct file_server *fs, struct err *err)
+{
+	struct fake_files *f = (struct fake_files *)fs;
+
+	f->pid = fake.files_pid = fake_sleeper();
+	if (loop_add_child(f->loop, f->pid, fake_files_ended, f, &f->child) < 0)
+		abort();
+	return 0;
 }
 
 static inline pid_t fake_files_pid(const struct file_server *fs)
@@ -837,6 +846,7 @@ static inline void fake_files_destroy(struct file_server *fs)
 static const struct sandbox_files_ops fake_files = {
 	.create = fake_files_create,
 	.take_socket = fake_files_take_socket,
+	.start = fake_files_start,
 	.pid = fake_files_pid,
 	.set_readonly = fake_files_set_readonly,
 	.destroy = fake_files_destroy,

@@ -262,11 +262,11 @@ static void guest_is_configured(void **state)
 	assert_call(configure("jar", 512, 1800000000000000000, "onggi", &response));
 	assert_string_equal(response->version, ONGGI_VERSION);
 	assert_true(response->memory_total_bytes > 128u << 20);
-	assert_true(response->memory_available_bytes > 64u << 20);
-	assert_true(response->memory_available_bytes < response->memory_total_bytes);
+	assert_true(response->memory_free_bytes > 64u << 20);
+	assert_true(response->memory_free_bytes < response->memory_total_bytes);
 	assert_int_equal(response->cpus, 1);
 	print_message("  kernel %s, %llu of %llu MiB available\n", response->kernel_release,
-		      (unsigned long long)response->memory_available_bytes >> 20,
+		      (unsigned long long)response->memory_free_bytes >> 20,
 		      (unsigned long long)response->memory_total_bytes >> 20);
 	protobuf_c_message_free_unpacked(&response->base, NULL);
 	assert_call(configure("jar", 32, 1800000000000000000, "onggi", NULL));
