@@ -70,7 +70,10 @@ struct file_server {
 	pid_t pid; /* -1 once reaped */
 	struct loop_source *child;
 	struct console *log;
-	int socket_fd;
+	const char *path, *dir; /* borrowed until it is started */
+	struct loop *loop;
+	int socket_fd, listen_fd; /* -1: taken */
+	int words_fd;		  /* its stderr */
 	dev_t dev; /* of the served folder */
 	ino_t ino;
 	file_server_exit_fn on_exit;
@@ -345,14 +348,13 @@ static void on_child(pid_t pid, int status, void *userdata)
 		fs->on_exit(fs, status, reason, fs->userdata);
 }
 
-static int spawn(struct file_server *fs, const char *path, const char *dir, int listen_fd,
-		 int stderr_fd, struct err *err)
+static int spawn(struct file_server *fs, enum file_server_flavour flavour, struct err *err)
 {
 	struct jail jail = {
-		.path = path,
-		.fds = &listen_fd,
+		.path = fs->path,
+		.fds = &fs->listen_fd,
 		.n_fds = 1,
-		.stderr_fd = stderr_fd,
+		.stderr_fd = fs->words_fd,
 		.unshare_flags = CLONE_NEWIPC | CLONE_NEWUTS,
 		/*
 		 * It makes files as the guest's user, who may have capabilities that the server knows
@@ -363,13 +365,9 @@ static int spawn(struct file_server *fs, const char *path, const char *dir, int 
 		.nofile_max = NOFILE_MAX,
 		.memlock_max_bytes = MEMLOCK_BYTES_MAX,
 	};
-	enum file_server_flavour flavour;
 	char **argv;
-	int r = find_flavour(path, &flavour, err);
+	int r = file_server_argv(flavour, fs->path, fs->dir, JAIL_FD_FIRST, &argv);
 
-	if (r < 0)
-		return r;
-	r = file_server_argv(flavour, path, dir, JAIL_FD_FIRST, &argv);
 	if (r < 0)
 		return err_set_errno(err, r, "file server");
 	jail.argv = argv;
@@ -378,32 +376,26 @@ static int spawn(struct file_server *fs, const char *path, const char *dir, int 
 	return r;
 }
 
-static int start(struct file_server *fs, struct loop *loop, const struct file_server_config *config,
-		 struct err *err)
+static int prepare(struct file_server *fs, const struct file_server_config *config, struct err *err)
 {
-	_cleanup_close_ int listen_fd = -EBADF, words_in = -EBADF, words_out = -EBADF;
-	const char *path = NULL;
+	_cleanup_close_ int words_in = -EBADF;
 	int fds[2], r;
 
-	r = find_program(config->path, &path, err);
+	r = find_program(config->path, &fs->path, err);
 	if (r < 0)
 		return r;
-	r = make_sockets(config->state_dirfd, &listen_fd, &fs->socket_fd, err);
+	r = make_sockets(config->state_dirfd, &fs->listen_fd, &fs->socket_fd, err);
 	if (r < 0)
 		return r;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set_errno(err, -errno, "pipe for the file server");
 	words_in = fds[0];
-	words_out = fds[1];
-	r = console_create(loop, words_in, config->state_dirfd, LOG_FILE, LOG_BYTES_MAX, &fs->log);
+	fs->words_fd = fds[1];
+	r = console_create(fs->loop, words_in, config->state_dirfd, LOG_FILE, LOG_BYTES_MAX, &fs->log);
 	if (r < 0)
 		return err_set_errno(err, r, "log '%s'", LOG_FILE);
 	words_in = -EBADF;
-	r = spawn(fs, path, config->dir, listen_fd, words_out, err);
-	if (r < 0)
-		return r;
-	r = loop_add_child(loop, fs->pid, on_child, fs, &fs->child);
-	return r < 0 ? err_set_errno(err, r, "watch the file server") : 0;
+	return 0;
 }
 
 int file_server_create(struct loop *loop, const struct file_server_config *config,
@@ -423,18 +415,36 @@ int file_server_create(struct loop *loop, const struct file_server_config *confi
 	if (!fs)
 		return err_set_errno(err, -ENOMEM, "file server");
 	fs->pid = -1;
-	fs->socket_fd = -EBADF;
+	fs->socket_fd = fs->listen_fd = fs->words_fd = -EBADF;
+	fs->loop = loop;
+	fs->dir = config->dir;
 	fs->on_exit = on_exit;
 	fs->userdata = userdata;
 	fs->dev = st.st_dev;
 	fs->ino = st.st_ino;
-	r = start(fs, loop, config, err);
+	r = prepare(fs, config, err);
 	if (r < 0) {
 		file_server_destroy(fs);
 		return r;
 	}
 	*ret = fs;
 	return 0;
+}
+
+int file_server_start(struct file_server *fs, struct err *err)
+{
+	enum file_server_flavour flavour;
+	int r = find_flavour(fs->path, &flavour, err);
+
+	if (r >= 0)
+		r = spawn(fs, flavour, err);
+	if (r < 0)
+		return r;
+	/* So that the end of either is seen by the other. */
+	cleanup_close_p(&fs->listen_fd);
+	cleanup_close_p(&fs->words_fd);
+	r = loop_add_child(fs->loop, fs->pid, on_child, fs, &fs->child);
+	return r < 0 ? err_set_errno(err, r, "watch the file server") : 0;
 }
 
 int file_server_take_socket(struct file_server *fs)
@@ -554,7 +564,8 @@ void file_server_destroy(struct file_server *fs)
 		close(inner[i]);
 	}
 	console_destroy(fs->log);
-	if (fs->socket_fd >= 0)
-		close(fs->socket_fd);
+	cleanup_close_p(&fs->socket_fd);
+	cleanup_close_p(&fs->listen_fd);
+	cleanup_close_p(&fs->words_fd);
 	free(fs);
 }

@@ -66,6 +66,8 @@ static int try_create(struct rig *rig, const char *path, const char *dir, struct
 	struct file_server *fs = NULL;
 	int r = file_server_create(rig->loop, &config, NULL, NULL, &fs, err);
 
+	if (r == 0)
+		r = file_server_start(fs, err);
 	file_server_destroy(fs);
 	return r;
 }
@@ -117,7 +119,8 @@ static void share(struct shared *s)
 	assert_int_equal(mount(s->dir, s->dir, NULL, MS_BIND, NULL), 0);
 	assert_int_equal(mount(NULL, s->dir, NULL, MS_SHARED, NULL), 0);
 	config.state_dirfd = s->rig->dirfd;
-	if (file_server_create(s->rig->loop, &config, on_server_exit, s, &s->fs, &err) < 0)
+	if (file_server_create(s->rig->loop, &config, on_server_exit, s, &s->fs, &err) < 0 ||
+	    file_server_start(s->fs, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
