@@ -2,9 +2,9 @@
 /*
  * onggi-agent - PID 1 of every guest, and its only program
  *
- * What runs here, in this order: the machine is brought up (guest.c), the host's port is found
- * (channel.c), the methods of agent.proto are served on it (service.c) until Shutdown is asked for
- * or the host has gone. Either way the machine is switched off: a guest without its monitor has no
+ * What runs here, in this order: the machine is brought up (guest.c), and made ready for clones if it
+ * is to have any (prepare.c); the host's port is found (channel.c), and the methods of agent.proto are
+ * served on it (service.c) until Shutdown is asked for or the host has gone. Either way the machine is switched off: a guest without its monitor has no
  * purpose.
  */
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include "agent/channel.h"
 #include "agent/container.h"
 #include "agent/guest.h"
+#include "agent/prepare.h"
 #include "agent/reaper.h"
 #include "agent/service.h"
 #include "agent/share.h"
@@ -81,45 +82,76 @@ static void on_log_level(enum log_level level, void *userdata)
 	guest_log_level(level);
 }
 
-/* Returns on failure only. */
-static int serve(int port, struct err *err)
+struct agent {
+	struct loop *loop;
+	struct reaper *reaper;
+	struct share *share;
+	struct container_table *containers;
+	struct service *service;
+	struct ttrpc_server *server;
+	struct channel *channel;
+	struct loop_source *settled;
+};
+
+static int create_parts(struct agent *a)
 {
-	_cleanup_(loop_destroy_p) struct loop *loop = NULL;
-	_cleanup_(reaper_destroy_p) struct reaper *reaper = NULL;
-	_cleanup_(share_destroy_p) struct share *share = NULL;
-	_cleanup_(service_destroy_p) struct service *service = NULL;
-	_cleanup_(container_table_destroy_p) struct container_table *containers = NULL;
-	_cleanup_(channel_destroy_p) struct channel *channel = NULL;
-	_cleanup_(ttrpc_server_destroy_p) struct ttrpc_server *server = NULL;
 	struct service_hooks hooks = { .log_level = on_log_level, .shutdown = on_end };
 	int rc;
 
-	rc = loop_create(&loop);
-	hooks.userdata = loop;
+	rc = loop_create(&a->loop);
+	hooks.userdata = a->loop;
 	if (rc >= 0)
-		rc = reaper_create(loop, &reaper);
+		rc = reaper_create(a->loop, &a->reaper);
 	if (rc >= 0)
-		rc = share_create(loop, &share);
+		rc = share_create(a->loop, &a->share);
 	if (rc >= 0)
-		rc = container_table_create(loop, reaper, &containers);
+		rc = container_table_create(a->loop, a->reaper, &a->containers);
 	if (rc >= 0)
-		rc = service_create(loop, containers, share, &hooks, &service);
+		rc = service_create(a->loop, a->containers, a->share, &hooks, &a->service);
 	if (rc >= 0)
-		rc = ttrpc_server_create(loop, service_ttrpc(service), 1, &server);
+		rc = ttrpc_server_create(a->loop, service_ttrpc(a->service), 1, &a->server);
+	return rc;
+}
+
+/*
+ * The host sees the port being opened, and may save the machine as it is at that moment: it comes
+ * last.
+ */
+static void open_channel(void *userdata)
+{
+	struct agent *a = userdata;
+	struct err err = ERR_INIT;
+	int port, rc;
+
+	port = channel_open_port(CHANNEL_PORT_NAME, CHANNEL_PORT_WAIT_MS, &err);
+	if (port < 0)
+		guest_fatal("find the host", &err);
+	rc = channel_create(a->loop, a->server, port, on_end, a->loop, &a->channel);
+	if (rc < 0) {
+		err_set_errno(&err, rc, "channel to the host");
+		guest_fatal("serve", &err);
+	}
+}
+
+/* Returns on failure only. Nothing is taken down piece by piece: the machine goes as a whole. */
+static int serve(struct err *err)
+{
+	struct agent a = { 0 };
+	int rc = create_parts(&a);
+
 	if (rc >= 0)
-		rc = channel_create(loop, server, port, on_end, loop, &channel);
+		rc = loop_add_timer(a.loop, prepare_wanted() ? PREPARE_SETTLE_MS : 0, open_channel, &a,
+				    &a.settled);
 	if (rc >= 0)
-		rc = loop_run(loop);
-	/* Nothing is taken down piece by piece: the machine goes as a whole. */
+		rc = loop_run(a.loop);
 	if (rc >= 0)
 		guest_power_off();
-	return rc < 0 ? err_set_errno(err, rc, "serve the host") : 0;
+	return err_set_errno(err, rc, "serve the host");
 }
 
 int main(void)
 {
 	struct err err = ERR_INIT;
-	int port;
 
 	if (getpid() != 1) {
 		fprintf(stderr, "onggi-agent %s: runs as PID 1 of a guest only\n", ONGGI_VERSION);
@@ -135,9 +167,8 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (guest_boot(&err) < 0)
 		guest_fatal("boot", &err);
-	port = channel_open_port(CHANNEL_PORT_NAME, CHANNEL_PORT_WAIT_MS, &err);
-	if (port < 0)
-		guest_fatal("find the host", &err);
-	(void)serve(port, &err);
+	if (prepare_wanted() && prepare_guest(&err) < 0)
+		guest_fatal("prepare", &err);
+	(void)serve(&err);
 	guest_fatal("serve", &err);
 }

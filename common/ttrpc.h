@@ -149,6 +149,11 @@ typedef void (*ttrpc_done_fn)(enum ttrpc_code code, const char *message, const v
  */
 int ttrpc_client_create(struct loop *loop, int fd, void (*gone)(void *userdata), void *userdata,
 			struct ttrpc_client **ret);
+/*
+ * Before the first call: the peer has served @n calls of another client on this connection, as one has that was saved
+ * and goes on elsewhere. It refuses stream ids that it has seen.
+ */
+void ttrpc_client_skip_streams(struct ttrpc_client *client, uint32_t n);
 void ttrpc_client_destroy(struct ttrpc_client *client);
 DEFINE_CLEANUP(struct ttrpc_client *, ttrpc_client_destroy);
 

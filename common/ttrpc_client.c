@@ -253,6 +253,11 @@ int ttrpc_client_create(struct loop *loop, int fd, void (*gone)(void *userdata),
 
 /* ---- calls ---- */
 
+void ttrpc_client_skip_streams(struct ttrpc_client *client, uint32_t n)
+{
+	client->next_stream += 2 * n;
+}
+
 static uint32_t take_stream(struct ttrpc_client *client)
 {
 	uint32_t stream;

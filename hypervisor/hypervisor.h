@@ -111,8 +111,6 @@ struct vm_events {
 	 * on stderr; may be empty. Runs once; no other callback follows.
 	 */
 	void (*on_exit)(struct vm *vm, int status, const char *reason, void *userdata);
-	/* The agent has opened its end of the channel. May be NULL; may run again. */
-	void (*on_agent_open)(struct vm *vm, void *userdata);
 };
 
 typedef void (*vm_done_fn)(int code, const char *message, void *userdata);

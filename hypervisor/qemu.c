@@ -181,14 +181,6 @@ static void on_child(pid_t pid, int status, void *userdata)
 
 /* ---- QMP ---- */
 
-/* {"id": "agent-port", "open": true}: there is no other port. */
-static bool port_opened(const struct json *data)
-{
-	bool open = false;
-
-	return json_is_object(data) && json_member_bool(data, "", "open", &open, NULL) == 1 && open;
-}
-
 static void on_event(const char *event, const struct json *data, void *userdata)
 {
 	struct qemu_vm *q = userdata;
@@ -202,9 +194,6 @@ static void on_event(const char *event, const struct json *data, void *userdata)
 	}
 	qemu_devices_on_event(q->devices, q->qmp, event, data);
 	qemu_saved_on_event(q->saved, event, data);
-	if (strcmp(event, "VSERPORT_CHANGE") == 0 && port_opened(data) && !q->destroyed &&
-	    q->events.on_agent_open)
-		q->events.on_agent_open(&q->vm, q->userdata);
 	leave(q);
 }
 

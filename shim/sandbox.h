@@ -58,6 +58,7 @@ struct sandbox_files_ops {
 		      file_server_exit_fn on_exit, void *userdata, struct file_server **ret,
 		      struct err *err);
 	int (*take_socket)(struct file_server *fs);
+	int (*start)(struct file_server *fs, struct err *err);
 	pid_t (*pid)(const struct file_server *fs);
 	int (*set_readonly)(struct file_server *fs, const char *path, struct err *err);
 	void (*destroy)(struct file_server *fs);
@@ -132,7 +133,7 @@ struct sandbox {
 	struct sandbox_network *network; /* NULL: none is wanted */
 	/* what the agent said of its guest; kernel is sanitized */
 	char guest_kernel[65];
-	uint64_t guest_memory_total, guest_memory_available;
+	uint64_t guest_memory_total, guest_memory_free;
 	struct sandbox_machine machine;
 	/* May be set by who made it: the memory limit of @c has killed something (c->oom_kills). */
 	void (*on_oom)(struct task *c, void *userdata);
@@ -208,6 +209,8 @@ void sandbox_finish_if_empty(struct sandbox *s);
 
 void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+#define AGENT_SERVICE "onggi.agent.v1.Agent"
 
 /*
  * Call the agent. @done runs exactly once; at once with TTRPC_UNAVAILABLE when there is no agent.

@@ -4,8 +4,6 @@
 
 #include "shim/sandbox.h"
 
-#define AGENT_SERVICE "onggi.agent.v1.Agent"
-
 void agent_call(struct sandbox *s, const char *method, const ProtobufCMessage *request,
 		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, ttrpc_done_fn done,
 		void *userdata)

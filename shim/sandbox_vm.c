@@ -14,6 +14,7 @@
 #include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
 #include "shim/task.h"
+#include "shim/template_make.h"
 
 #define CONFIGURE_TIMEOUT_MS 30000
 #define ENTROPY_BYTES 64
@@ -23,6 +24,7 @@
 const struct sandbox_files_ops sandbox_virtiofsd = {
 	.create = file_server_create,
 	.take_socket = file_server_take_socket,
+	.start = file_server_start,
 	.pid = file_server_pid,
 	.set_readonly = file_server_set_readonly,
 	.destroy = file_server_destroy,
@@ -109,7 +111,7 @@ static void configured(enum ttrpc_code code, const char *message, const void *re
 	}
 	agent_text(s->guest_kernel, sizeof(s->guest_kernel), answer->kernel_release);
 	s->guest_memory_total = answer->memory_total_bytes;
-	s->guest_memory_available = answer->memory_available_bytes;
+	s->guest_memory_free = answer->memory_free_bytes;
 	s->phase = SANDBOX_READY;
 	trace_mark("guest is configured");
 	sandbox_log(s, LOG_LEVEL_DEBUG, "guest is ready, kernel %s%s", s->guest_kernel,
@@ -180,7 +182,7 @@ struct files_args {
 	struct err *err;
 };
 
-static int start_files_in_namespace(void *userdata)
+static int create_files_in_namespace(void *userdata)
 {
 	struct files_args *args = userdata;
 	struct sandbox *s = args->s;
@@ -191,6 +193,13 @@ static int start_files_in_namespace(void *userdata)
 	};
 
 	return s->options.files->create(s->loop, &config, files_ended, s, &s->files, args->err);
+}
+
+static int start_files_in_namespace(void *userdata)
+{
+	struct files_args *args = userdata;
+
+	return args->s->options.files->start(args->s->files, args->err);
 }
 
 static int start_vmm(struct sandbox *s, int share_fd, struct err *err)
@@ -225,24 +234,30 @@ static int connect_agent(struct sandbox *s, struct err *err)
 	r = ttrpc_client_create(s->loop, fd, agent_gone, s, &s->agent);
 	if (r < 0)
 		return err_set_errno(err, r, "channel to the agent");
+	if (s->restored)
+		ttrpc_client_skip_streams(s->agent, TEMPLATE_MAKER_CALLS);
 	TAKE_FD(fd);
 	return 0;
 }
 
+/* The VMM takes longest to come up: it goes first. */
 static int start_all(struct sandbox *s, struct err *err)
 {
+	struct files_args files = { s, err };
 	_cleanup_close_ int share_fd = -EBADF;
 	int r;
 
-	r = hostshare_run(s->share, start_files_in_namespace, &(struct files_args){ s, err });
+	r = hostshare_run(s->share, create_files_in_namespace, &files);
 	if (r < 0)
 		return r;
-	trace_mark("file server started");
 	share_fd = s->options.files->take_socket(s->files);
 	if (share_fd < 0)
 		return err_set_errno(err, share_fd, "socket of the file server");
 	r = start_vmm(s, share_fd, err);
 	trace_mark("VMM started");
+	if (r >= 0)
+		r = hostshare_run(s->share, start_files_in_namespace, &files);
+	trace_mark("file server started");
 	if (r >= 0)
 		r = connect_agent(s, err);
 	return r;

@@ -12,20 +12,26 @@
 #include "common/fd.h"
 #include "common/loop.h"
 #include "common/path.h"
+#include "common/proto/agent.pb-c.h"
+#include "common/ttrpc.h"
 #include "hypervisor/template.h"
 #include "shim/hostcgroup.h"
 #include "shim/machine.h"
 #include "shim/monitor_role.h"
+#include "shim/sandbox.h"
 
 /* The VMM's own files while it runs, within the draft. */
 #define VM_FOLDER "vm"
+/* Tells the agent that clones will be made of its guest (agent/prepare.h). */
+#define PREPARE "onggi_prepare=1"
 
 struct maker {
 	struct loop *loop;
 	struct loop_source *timer;
 	struct vm *vm;
+	struct ttrpc_client *agent;
 	int state_fd;
-	bool saving, over;
+	bool over;
 	int code;
 	struct err *err;
 };
@@ -43,17 +49,35 @@ static void on_saved(int code, const char *message, void *userdata)
 	finish(m, code < 0 ? err_set(m->err, code, "save the machine: %s", message) : 0);
 }
 
-static void on_agent_open(struct vm *vm, void *userdata)
+/* The agent has answered, and waits for the next call: that is what clones begin with. */
+static void on_greeted(enum ttrpc_code code, const char *message, const void *response, void *userdata)
 {
 	struct maker *m = userdata;
 	int r;
 
-	if (m->saving || m->over)
+	if (m->over || code == TTRPC_UNAVAILABLE || code == TTRPC_CANCELED)
 		return;
-	m->saving = true;
-	r = vm_save(vm, m->state_fd, on_saved, m, m->err);
+	r = vm_save(m->vm, m->state_fd, on_saved, m, m->err);
 	if (r < 0)
 		finish(m, r);
+}
+
+/* As a sandbox's monitor does: by a call that the agent does not know. */
+static int greet(struct maker *m)
+{
+	Onggi__Agent__V1__Empty request = ONGGI__AGENT__V1__EMPTY__INIT;
+	_cleanup_close_ int fd = vm_agent_fd(m->vm);
+	int r;
+
+	if (fd < 0)
+		return err_set_errno(m->err, fd, "channel to the agent");
+	r = ttrpc_client_create(m->loop, fd, NULL, NULL, &m->agent);
+	if (r >= 0) {
+		TAKE_FD(fd);
+		r = ttrpc_client_call(m->agent, AGENT_SERVICE, "Greet", &request.base,
+				      &onggi__agent__v1__empty__descriptor, 0, on_greeted, m);
+	}
+	return r < 0 ? err_set_errno(m->err, r, "channel to the agent") : 0;
 }
 
 static void on_exit_of_vm(struct vm *vm, int status, const char *reason, void *userdata)
@@ -75,15 +99,18 @@ static void on_late(void *userdata)
 static int boot_and_save(struct maker *m, const struct vm_driver *driver,
 			 const struct vm_config *machine, unsigned int timeout_ms)
 {
-	static const struct vm_events events = { .on_exit = on_exit_of_vm,
-						 .on_agent_open = on_agent_open };
+	static const struct vm_events events = { .on_exit = on_exit_of_vm };
 	int r = loop_add_timer(m->loop, timeout_ms, on_late, m, &m->timer);
 
 	if (r < 0)
 		return err_set_errno(m->err, r, "event loop");
 	r = vm_create(driver, m->loop, machine, &events, m, &m->vm, m->err);
+	if (r >= 0)
+		r = greet(m);
 	while (r >= 0 && !m->over)
 		r = loop_run_once(m->loop);
+	m->over = true;
+	ttrpc_client_destroy(TAKE_PTR(m->agent));
 	vm_destroy(TAKE_PTR(m->vm));
 	loop_source_destroy(TAKE_PTR(m->timer));
 	return r < 0 ? r : m->code;
@@ -105,6 +132,7 @@ static int fill(struct template_draft *draft, const struct vm_driver *driver,
 		return err_set_errno(err, dirfd < 0 ? -errno : r, "template %s", draft->name);
 	machine->state_dirfd = dirfd;
 	machine->memory_file = &draft->memory_fd;
+	machine->extra_cmdline = PREPARE;
 	r = boot_and_save(&m, driver, machine, timeout_ms);
 	loop_destroy(m.loop);
 	if (r >= 0)

@@ -13,6 +13,9 @@
 #include "hypervisor/hypervisor.h"
 #include "shim/config.h"
 
+/* How many calls the agent of a clone has served already: the maker's. */
+#define TEMPLATE_MAKER_CALLS 1u
+
 /*
  * Make the template for machine_shape(@config, @accel, @vcpus, @memory_mib), in place of one that
  * is there.

@@ -369,6 +369,19 @@ static int start_destroying(struct client_rig *r, const char *method, uint64_t t
 				 on_done_destroy, r);
 }
 
+static void ids_that_another_client_has_used_are_skipped(void **state)
+{
+	struct client_rig r;
+
+	client_start(&r, false);
+	ttrpc_client_skip_streams(r.client, 2);
+	assert_int_equal(start(&r, "Any", 0), 0);
+	assert_int_equal(raw_take_request(&r, NULL), 5);
+	raw_answer(&r, 5, 0, "");
+	rig_run_until(&r.rig, r.n_done == 1);
+	client_stop(&r);
+}
+
 static void client_may_be_destroyed_in_the_callback_of_an_answer(void **state)
 {
 	struct client_rig r;
@@ -627,6 +640,7 @@ int main(void)
 		leak_checked(answer_before_the_end_still_counts),
 		leak_checked(connection_that_takes_no_requests_any_more_is_gone),
 		leak_checked(destroying_cancels_calls_and_tells_no_gone),
+		leak_checked(ids_that_another_client_has_used_are_skipped),
 		leak_checked(client_may_be_destroyed_in_the_callback_of_an_answer),
 		leak_checked(client_may_be_destroyed_in_the_callback_of_a_failure),
 		leak_checked(client_may_be_destroyed_in_the_callback_of_a_timeout),
