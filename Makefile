@@ -98,8 +98,16 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libshim.a $(BUILD)/l
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_AGENT)
 
-.PHONY: unit-tests
-unit-tests: $(UNIT_TESTS)
+# Examples of what stands alone: with no more libraries than that takes.
+EXAMPLES := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))
+
+$(BUILD)/examples/%: $(BUILD)/obj/docs/examples/%.o $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ -levent_core -lprotobuf-c
+
+.PHONY: unit-tests examples
+examples: $(EXAMPLES) ## the ttrpc client and server of docs/ttrpc.md
+unit-tests: $(UNIT_TESTS) $(EXAMPLES)
 
 
 # ---- guest: kernels and initramfs ----------------------------------------------------------------
@@ -167,7 +175,7 @@ test: deps-engines ## build and run every test; the last line counts them
 	@tests/run-all $(BUILD)
 
 test-engines: deps-engines ## podman, docker, buildah and docker-compose with onggi as their runtime, part of make test
-	@$(SUBMAKE) all guest guest-kernel $(BUILD)/tests/probe
+	@$(SUBMAKE) all guest guest-kernel examples $(BUILD)/tests/probe
 	@$(SUBMAKE) engine-images
 	@tests/run-all $(BUILD) engines
 

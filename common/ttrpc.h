@@ -13,6 +13,7 @@
  * Process:  loop thread only; nothing blocks.
  * Source:   ttrpc PROTOCOL.md (1.2); gRPC status codes.
  * Not here: the messages (proto/), streaming calls (data frames are ignored).
+ * Examples: docs/examples/ttrpc_client.c and ttrpc_server.c; docs/ttrpc.md says how to build with it.
  */
 #ifndef ONGGI_COMMON_TTRPC_H
 #define ONGGI_COMMON_TTRPC_H
@@ -188,5 +189,11 @@ int ttrpc_client_call_wait(struct ttrpc_client *client, struct loop *loop, const
 
 /* Connect to a unix socket path (longer than sun_path: through /proc/self/fd of its folder). */
 int ttrpc_connect_unix(const char *path, int *ret_fd, struct err *err);
+
+/*
+ * Make a unix socket at @path, for its owner alone, and listen on it: for ttrpc_server_listen.
+ * Nothing is removed before or afterwards: -EADDRINUSE if anything is there. Long paths as above.
+ */
+int ttrpc_listen_unix(const char *path, int *ret_fd, struct err *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 
 /* How long a server may leave its queue of connections full. */
 #define CONNECT_TIMEOUT_S 10
+/* Connections that wait to be accepted. */
+#define LISTEN_BACKLOG 64
 
 /*
  * Fill @addr. For a path that is too long, @ret_dirfd is its folder and must stay open until
@@ -69,6 +72,25 @@ int ttrpc_connect_unix(const char *path, int *ret_fd, struct err *err)
 		return err_set_errno(err, errno == EAGAIN ? -ETIMEDOUT : -errno, "connect to '%s'",
 				     path);
 	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int ttrpc_listen_unix(const char *path, int *ret_fd, struct err *err)
+{
+	_cleanup_close_ int dirfd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
+	struct sockaddr_un addr;
+	int r;
+
+	r = fill_address(path, &addr, &dirfd);
+	if (r < 0)
+		return err_set_errno(err, r, "listen on '%s'", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* fchmod(2) before bind(2): the mode of the new socket. */
+	if (fd < 0 || fchmod(fd, 0600) < 0 ||
+	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+		return err_set_errno(err, -errno, "listen on '%s'", path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -3,17 +3,14 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"
 #include "common/loop.h"
 #include "common/path.h"
+#include "common/ttrpc.h"
 #include "shim/monitor.h"
-
-#define LISTEN_BACKLOG 64
 
 /*
  * The engine's environment is none of the monitor's business, and it would show it to everybody who
@@ -25,22 +22,13 @@ static char *const monitor_environment[] = {
 
 /* ---- folder and socket ---- */
 
+/* By way of the descriptor: paths of sockets are short. */
 static int listen_in(int dirfd, int *ret_fd)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = -EBADF;
+	char path[64];
 
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	/* By way of the descriptor: paths of sockets are short. */
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/task.sock", dirfd);
-	/* The mode of the new socket; whoever gets so far is checked again by the server. */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, LISTEN_BACKLOG) < 0)
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/task.sock", dirfd);
+	return ttrpc_listen_unix(path, ret_fd, NULL);
 }
 
 static int make_folder(int rootfd, const char *path, int *ret_listen_fd, struct err *err)
