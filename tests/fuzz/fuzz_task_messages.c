@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every message between engines, our command line and the monitor, and ttrpc's own. */
+/* Every message between engines, our command line and the monitor, the shim's on stdin and stdout, and ttrpc's own. */
 #include "tests/fuzz/messages.h"
 
 #include "common/proto/task.pb-c.h"
+#include "common/proto/events.pb-c.h"
 #include "common/proto/sandbox.pb-c.h"
+#include "common/proto/shim.pb-c.h"
 #include "common/proto/ttrpc.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,6 +52,12 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&onggi__ttrpc__request__descriptor,
 	&onggi__ttrpc__status__descriptor,
 	&onggi__ttrpc__response__descriptor,
+	&containerd__shim__extension__descriptor,
+	&containerd__shim__bootstrap_params__descriptor,
+	&containerd__shim__runc_options__descriptor,
+	&containerd__shim__runtime_options__descriptor,
+	&containerd__shim__runtime_info__descriptor,
+	&containerd__events__forward_request__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
