@@ -12,11 +12,13 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/container_control.h"
 #include "agent/container_internal.h"
+#include "agent/disk.h"
 #include "agent/sysctl.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -146,6 +148,9 @@ static void container_kill(struct container *c)
 
 	if (cgroup_kill(setup_cgroup(c->setup), &err) < 0)
 		log_error("kill container '%s': %s", c->id, err.text);
+	/* Before it has mounted its root's disks init is outside of it. */
+	if (setup_disks(c->setup)->n && c->create_done)
+		(void)process_signal(c->init, SIGKILL, NULL);
 	loop_timer_set(c->kill_timer, CONTAINER_KILL_TIMEOUT_MS);
 }
 
@@ -168,6 +173,7 @@ static void container_finish_removal(struct container *c)
 	int rc;
 
 	rc = cgroup_remove(setup_cgroup(c->setup), &err);
+	disk_retire(setup_disks(c->setup));
 	table_unlink(c);
 	if (rc < 0)
 		err_prefix(&err, "remove container '%s'", c->id);
@@ -287,6 +293,7 @@ static int container_prepare(struct container *c, const struct container_request
 		.container_id = c->id,
 		.spec = c->spec,
 		.rootfs = request->rootfs,
+		.disks = request->disks,
 		.sources = request->sources,
 		.n_sources = request->n_sources,
 		.shared = request->shared,

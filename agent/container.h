@@ -34,6 +34,7 @@
 
 struct container;
 struct container_table;
+struct disk_list;
 
 int container_table_create(struct loop *loop, struct reaper *reaper, struct container_table **ret);
 /* Kills what is left without waiting for it; callbacks run with -ECANCELED. */
@@ -50,6 +51,7 @@ struct container_request {
 	const char *spec; /* config.json */
 	size_t spec_len;
 	const char *rootfs;
+	const struct disk_list *disks; /* of the root; NULL: none */
 	const struct setup_mount_source *sources;
 	size_t n_sources;
 	const struct setup_shared_namespace *shared;

@@ -74,14 +74,20 @@ static int set_options(int fs, const char *type, const char *options, struct err
 
 int mount_new(const char *type, const char *prefix, const char *data, uint64_t attr, struct err *err)
 {
+	/* What "mount -t type type" shows as its source. */
+	return mount_new_from(type, type, prefix, data, attr, err);
+}
+
+int mount_new_from(const char *type, const char *source, const char *prefix, const char *data, uint64_t attr,
+		   struct err *err)
+{
 	_cleanup_close_ int fs = -EBADF;
 	int fd, r;
 
 	fs = fsopen(type, FSOPEN_CLOEXEC);
 	if (fs < 0)
 		return err_set_errno(err, -errno, "file system '%s'", type);
-	/* What "mount -t type type" shows as its source. */
-	if (fsconfig(fs, FSCONFIG_SET_STRING, "source", type, 0) < 0)
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0)
 		return fs_error(fs, -errno, type, "source", err);
 	r = set_options(fs, type, prefix, err);
 	if (r < 0)

@@ -29,6 +29,10 @@
  */
 int mount_new(const char *type, const char *prefix, const char *data, uint64_t attr, struct err *err);
 
+/* The same with a device, or whatever the type wants. @source: a path of the guest's */
+int mount_new_from(const char *type, const char *source, const char *prefix, const char *data, uint64_t attr,
+		   struct err *err);
+
 /* A detached copy of the mount (or subtree) at @fd. Returns a descriptor. */
 int mount_clone(int fd, bool recursive, struct err *err);
 

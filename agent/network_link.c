@@ -9,14 +9,12 @@
 
 #include "agent/network_internal.h"
 #include "agent/procfs.h"
+#include "agent/slot.h"
 #include "common/io.h"
 #include "common/log.h"
 
 /* A dump that links have changed under is begun anew, so often. */
 #define DUMP_ATTEMPTS 5
-#define SLOTS_FOLDER "/sys/bus/pci/slots"
-/* "0000:02:00", without the function. */
-#define SLOT_ADDRESS_BYTES 10u
 
 /*
  * Before a card first comes up: network.h says why. "1" is IN6_ADDR_GEN_MODE_NONE, no address of the
@@ -272,65 +270,19 @@ int network_setup_links(struct netlink *nl, const char *kind, const network_plan
 
 /* ---- retiring ---- */
 
-/*
- * The PCI address of the card's slot, "0000:02:00", from
- * "../../devices/pci0000:00/0000:00:05.0/0000:02:00.0/virtio3/net/eth0".
- */
-static int slot_of(const char *name, char address[SLOT_ADDRESS_BYTES + 1])
-{
-	char path[64], target[256], *virtio;
-	ssize_t len;
-
-	snprintf(path, sizeof(path), "/sys/class/net/%s", name);
-	len = readlink(path, target, sizeof(target) - 1);
-	if (len < 0)
-		return -errno;
-	target[len] = '\0';
-	virtio = strstr(target, "/virtio");
-	/* "/0000:02:00.0" before it */
-	if (!virtio || virtio - target < 13 || virtio[-13] != '/' || virtio[-2] != '.')
-		return -ENODEV;
-	memcpy(address, virtio - 12, SLOT_ADDRESS_BYTES);
-	address[SLOT_ADDRESS_BYTES] = '\0';
-	return 0;
-}
-
-static void switch_slot_off(const char *address)
-{
-	_cleanup_closedir_ DIR *dir = opendir(SLOTS_FOLDER);
-	const struct dirent *entry;
-	char path[NAME_MAX + 16];
-
-	while (dir && (entry = readdir(dir))) {
-		_cleanup_free_ char *text = NULL;
-		int rc;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/address", entry->d_name);
-		if (io_read_file(dirfd(dir), path, 64, &text, NULL) < 0 ||
-		    strncmp(text, address, SLOT_ADDRESS_BYTES) != 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/power", entry->d_name);
-		rc = io_write_file(dirfd(dir), path, "0", 1);
-		if (rc < 0)
-			log_warning("switch slot '%s' off: %s", entry->d_name, strerror(-rc));
-		return;
-	}
-}
-
 void network_retire_link(struct netlink *nl, const struct network_link *link, bool hardware)
 {
 	struct network_link copy = *link;
-	char address[SLOT_ADDRESS_BYTES + 1];
 	struct err err = ERR_INIT;
+	char path[64];
+	int rc;
 
 	if (set_up(nl, &copy, false, &err) < 0)
 		log_warning("%s", err.text);
-	/*
-	 * The host asks for the card next. A kernel that is asked by the slot's button waits five
-	 * seconds for somebody to change their mind.
-	 */
-	if (hardware && slot_of(link->name, address) >= 0)
-		switch_slot_off(address);
+	if (!hardware)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/net/%s", link->name);
+	rc = slot_switch_off(path);
+	if (rc < 0 && rc != -ENODEV && rc != -ENOENT)
+		log_warning("switch the slot of '%s' off: %s", link->name, strerror(-rc));
 }

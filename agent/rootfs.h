@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rootfs.h - the root folder of a container, from a folder of the share to "/"
+ * rootfs.h - the root folder of a container, from a folder of the share (or a disk) to "/"
  *
  * Order:    rootfs_leave_initramfs (agent, once at start); then in each init child: rootfs_isolate
  *           -> rootfs_attach -> (mounts, devices, masks) -> rootfs_pivot -> rootfs_finish.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/container_control.h"
+#include "agent/disk.h"
 #include "common/proto/agent.pb-c.h"
 
 static void on_created(struct container *c, int code, const struct err *err, void *userdata)
@@ -74,11 +75,25 @@ static int read_shared(const Onggi__Agent__V1__CreateContainerRequest *request,
 	return 0;
 }
 
+static int read_disks(const Onggi__Agent__V1__CreateContainerRequest *request, struct disk_list *disks,
+		      struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < request->n_disks && rc >= 0; i++) {
+		const Onggi__Agent__V1__RootDisk *d = request->disks[i];
+
+		rc = disk_list_add(disks, d->serial, d->type, d->options, d->flags, err);
+	}
+	return rc;
+}
+
 int service_create_container(const struct service_call *c, const void *message, struct err *err)
 {
 	const Onggi__Agent__V1__CreateContainerRequest *request = message;
 	_cleanup_free_ struct setup_mount_source *sources = NULL;
 	struct setup_shared_namespace shared[OCI_NS_COUNT];
+	_cleanup_(disk_list_finish) struct disk_list disks = { 0 };
 	struct container_request create = {
 		.id = request->container_id,
 		.spec = (const char *)request->spec.data,
@@ -96,8 +111,11 @@ int service_create_container(const struct service_call *c, const void *message, 
 		rc = read_shared(request, shared, err);
 	if (rc >= 0 && strlen(request->rootfs) >= SERVICE_PATH_MAX)
 		rc = err_set(err, -EINVAL, "field 'rootfs' is too long");
+	if (rc >= 0)
+		rc = read_disks(request, &disks, err);
 	if (rc < 0)
 		return rc;
+	create.disks = disks.n ? &disks : NULL;
 	create.sources = sources;
 	rc = container_create(c->service->containers, &create, on_created, c->call, err);
 	return rc < 0 ? rc : SERVICE_ANSWERED;

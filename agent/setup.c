@@ -61,16 +61,23 @@ static const char *below_share(const char *share, const char *path)
 static int copy_paths(struct setup *s, const struct setup_request *q, struct err *err)
 {
 	const char *share = q->share_path ? q->share_path : SETUP_SHARE_PATH;
-	const char *rootfs = below_share(share, q->rootfs);
+	const char *rootfs = q->disks ? NULL : below_share(share, q->rootfs);
 
-	if (!rootfs)
+	if (!rootfs && !q->disks)
 		return err_set(err, -EINVAL, "root folder '%s' is not below '%s'", q->rootfs, share);
 	s->share_path = strdup(share);
-	s->rootfs = strdup(rootfs);
+	s->rootfs = rootfs ? strdup(rootfs) : NULL;
 	s->sources = calloc(q->spec->n_mounts + 1, sizeof(*s->sources));
 	s->open_below = calloc(q->spec->n_mounts + 1, sizeof(*s->open_below));
-	if (!s->share_path || !s->rootfs || !s->sources || !s->open_below)
+	if (!s->share_path || (rootfs && !s->rootfs) || !s->sources || !s->open_below)
 		return -ENOMEM;
+	for (size_t i = 0; q->disks && i < q->disks->n; i++) {
+		const struct disk *d = &q->disks->list[i];
+		int r = disk_list_add(&s->disks, d->serial, d->type, d->options, d->flags, err);
+
+		if (r < 0)
+			return r;
+	}
 	for (size_t i = 0; i < q->n_sources; i++) {
 		const struct setup_mount_source *source = &q->sources[i];
 		const char *path = below_share(share, source->path);
@@ -225,12 +232,18 @@ void setup_destroy(struct setup *s)
 	free(s->open_below);
 	free(s->share_path);
 	free(s->rootfs);
+	disk_list_finish(&s->disks);
 	cgroup_destroy(s->cgroup);
 	namespace_plan_finish(&s->plan);
 	seccomp_program_free(s->seccomp);
 	free(s->hook_state);
 	cleanup_close_p(&s->devpts_fd);
 	free(s);
+}
+
+const struct disk_list *setup_disks(const struct setup *s)
+{
+	return &s->disks;
 }
 
 struct cgroup *setup_cgroup(struct setup *s)
@@ -295,13 +308,17 @@ static int clone_child(struct setup_process *p, uint64_t flags, int cgroup_fd,
 {
 	int pidfd = -EBADF;
 	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD | CLONE_INTO_CGROUP,
+		.flags = flags | CLONE_PIDFD,
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD,
-		.cgroup = (uint64_t)(unsigned int)cgroup_fd,
 	};
-	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	long pid;
 
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)(unsigned int)cgroup_fd;
+	}
+	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
 		setup_child_main(child);
 	if (pid < 0)
@@ -312,6 +329,8 @@ static int clone_child(struct setup_process *p, uint64_t flags, int cgroup_fd,
 }
 
 /*
+ * @cgroup_fd  where the new process is born; negative: in the agent's
+ *
  * As clone_child, the new process being born in the pid namespace that @where (a namespace, or the
  * pidfd of a process in it) stands for; -1: in the agent's or in a new one.
  */
@@ -329,6 +348,19 @@ static int clone_in_pid_namespace(struct setup_process *p, uint64_t flags, int c
 	/* With further children in the wrong namespace there is nothing to go on with. */
 	if (namespace_leave_pid(NULL) < 0)
 		abort();
+	return r;
+}
+
+/* A child that has ended already has no namespaces to be found, but it has said why. */
+static int last_words(struct setup_process *p, int code, struct err *err)
+{
+	struct err said = ERR_INIT;
+	enum setup_result result;
+	int r = setup_process_result(p, &result, &said);
+
+	if (r >= 0 || r == -EPIPE || !err)
+		return code;
+	*err = said;
 	return r;
 }
 
@@ -353,7 +385,8 @@ int setup_spawn_init(struct setup *s, const struct setup_stdio *stdio, struct se
 		if (r < 0)
 			return r;
 	}
-	r = clone_in_pid_namespace(p, s->plan.clone_flags, cgroup_fd(s->cgroup),
+	/* The container may not open its root's disks, so that who does joins it afterwards. */
+	r = clone_in_pid_namespace(p, s->plan.clone_flags, s->disks.n ? -EBADF : cgroup_fd(s->cgroup),
 				   namespace_plan_pid_fd(&s->plan), &child, err);
 	if (s->spec->namespaces[OCI_NS_TIME].present && namespace_leave_time(NULL) < 0)
 		abort();
@@ -364,7 +397,7 @@ int setup_spawn_init(struct setup *s, const struct setup_stdio *stdio, struct se
 	if (r < 0) {
 		/* Nobody will hear of it: it must not stay behind as a child that waits. */
 		(void)syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
-		return r;
+		return last_words(p, r, err);
 	}
 	*ret = TAKE_PTR(p);
 	return 0;

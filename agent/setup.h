@@ -58,7 +58,8 @@ struct setup_shared_namespace {
 struct setup_request {
 	const char *container_id; /* path_id_valid() */
 	const struct oci_spec *spec;
-	const char *rootfs; /* absolute, below SETUP_SHARE_PATH */
+	const char *rootfs; /* absolute, below SETUP_SHARE_PATH; not looked at with a disk */
+	const struct disk_list *disks; /* the root's own; NULL: none */
 	const struct setup_mount_source *sources;
 	size_t n_sources;
 	const struct setup_shared_namespace *shared;
@@ -70,6 +71,7 @@ struct setup_request {
 };
 
 struct setup;
+struct disk_list;
 struct setup_process;
 
 /*
@@ -93,6 +95,9 @@ int setup_prepare(const struct setup_request *request, struct setup **ret, char 
  */
 void setup_destroy(struct setup *setup);
 DEFINE_CLEANUP(struct setup *, setup_destroy);
+
+/* The disks of its root, borrowed; there may be none. */
+const struct disk_list *setup_disks(const struct setup *setup);
 
 /* The container's cgroup, borrowed: freezing, killing, limits, counting. */
 struct cgroup *setup_cgroup(struct setup *setup);

@@ -31,6 +31,7 @@
 
 #include "agent/capability.h"
 #include "agent/device.h"
+#include "agent/disk.h"
 #include "agent/mask.h"
 #include "agent/mount.h"
 #include "agent/procfs.h"
@@ -43,6 +44,7 @@
 #include "agent/user.h"
 #include "common/fd.h"
 #include "common/hook.h"
+#include "common/io.h"
 #include "common/json.h"
 #include "common/loop.h"
 #include "common/path.h"
@@ -76,7 +78,7 @@ static int step_descriptors(struct state *s, struct err *err)
 		io->terminal >= 0 ? io->terminal : io->out,
 		io->terminal >= 0 ? io->terminal : io->err,
 	};
-	int keep[OCI_NS_COUNT + 5], r;
+	int keep[OCI_NS_COUNT + 6], r;
 	size_t n;
 
 	/* They may lie where they are to go: first copies out of the way, then into place. */
@@ -99,6 +101,8 @@ static int step_descriptors(struct state *s, struct err *err)
 		keep[n++] = s->child->init_pidfd;
 	if (s->userns_fd >= 0)
 		keep[n++] = s->userns_fd;
+	if (s->setup->disks.n)
+		keep[n++] = cgroup_fd(s->setup->cgroup);
 	r = fd_close_from(STDIO_COUNT, keep, n);
 	return r < 0 ? err_set_errno(err, r, "close descriptors") : 0;
 }
@@ -157,7 +161,7 @@ static int step_sysctl(struct state *s, struct err *err)
 	return r < 0 ? r : sysctl_apply(s->proc_fd, s->spec, err);
 }
 
-static int step_rootfs(struct state *s, struct err *err)
+static int open_share(struct state *s, struct err *err)
 {
 	int r = rootfs_isolate(err);
 
@@ -166,10 +170,37 @@ static int step_rootfs(struct state *s, struct err *err)
 	s->tree.share_fd = open(s->setup->share_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->tree.share_fd < 0)
 		return err_set_errno(err, -errno, "open '%s'", s->setup->share_path);
+	return 0;
+}
+
+/* The rules for devices of the container's cgroup are for the container: it is joined after this. */
+static int step_disks(struct state *s, struct err *err)
+{
+	int r;
+
+	if (!s->setup->disks.n)
+		return 0;
+	r = open_share(s, err);
+	if (r < 0)
+		return r;
+	s->tree.root_fd = disk_root(&s->setup->disks, s->tree.share_fd, err);
+	if (s->tree.root_fd < 0)
+		return s->tree.root_fd;
+	r = io_write_file(cgroup_fd(s->setup->cgroup), "cgroup.procs", "0", 1);
+	return r < 0 ? err_set_errno(err, r, "join the container's cgroup") : 0;
+}
+
+static int step_rootfs(struct state *s, struct err *err)
+{
+	/* Disks have been mounted over it since. */
+	int r = s->setup->disks.n ? 0 : open_share(s, err);
+
+	if (r < 0)
+		return r;
 	s->tree.devpts_fd = s->setup->devpts_fd;
 	s->tree.userns = s->setup->plan.user;
 	r = userns_make_files_as_root(s->tree.userns, err);
-	if (r < 0)
+	if (r < 0 || s->setup->disks.n)
 		return r;
 	return rootfs_attach(&s->tree, s->setup->rootfs, err);
 }
@@ -505,6 +536,7 @@ static const struct step {
 	{ "descriptors", step_descriptors, BOTH },
 	{ "session", step_session, BOTH },
 	{ "procfs", step_procfs, BOTH },
+	{ "root", step_disks, INIT },
 	{ "namespaces", step_namespaces, INIT },
 	{ "names", step_names, INIT },
 	{ "sysctl", step_sysctl, INIT },

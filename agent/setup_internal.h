@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "agent/cgroup.h"
+#include "agent/disk.h"
 #include "agent/namespace.h"
 #include "agent/seccomp.h"
 #include "agent/setup.h"
@@ -23,7 +24,8 @@
 struct setup {
 	const struct oci_spec *spec;  /* borrowed */
 	char *share_path;
-	char *rootfs;                 /* relative to share_path */
+	char *rootfs;                 /* relative to share_path; NULL: it is on disks */
+	struct disk_list disks;
 	char **sources;               /* one per mount, relative to share_path; NULL: none */
 	bool *open_below;             /* one per mount: see struct setup_mount_source */
 	struct cgroup *cgroup;

@@ -82,7 +82,7 @@ struct vm_device {
 	enum vm_device_kind kind;
 	const char *id;      /* 1 to 31 bytes of [a-z0-9-], unique in the VM */
 	/*
-	 * Disk image (of any access mode when @readonly, else O_RDWR), tap (IFF_VNET_HDR), or
+	 * Disk image or block device (of any access mode when @readonly, else O_RDWR), tap (IFF_VNET_HDR), or
 	 * vhost-user socket; borrowed, duplicated. The guest finds a disk by its serial number, the
 	 * first 20 bytes of @id.
 	 */

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "hypervisor/qemu_cmdline.h"
 
@@ -40,7 +41,7 @@ struct slot {
 	enum vm_device_kind kind;
 	char id[QEMU_DEVICE_ID_MAX + 1];
 	char mac[MAC_BYTES], tag[TAG_BYTES];
-	bool readonly;
+	bool readonly, block; /* of a disk; it is a block device of the host */
 	int fd, vhost_fd; /* duplicates, until they are sent */
 	bool vhost;
 	size_t link; /* in flight; while UNDOING: the one that is being undone */
@@ -129,7 +130,7 @@ static struct json *args_blockdev(const struct slot *s)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/fdset/%u", FDSET_FIRST + s->number);
-	if (!j || !file || set_string(file, "driver", "file") < 0 ||
+	if (!j || !file || set_string(file, "driver", s->block ? "host_device" : "file") < 0 ||
 	    set_string(file, "filename", path) < 0 ||
 	    (s->readonly && set_string(file, "locking", "off") < 0))
 		return NULL;
@@ -454,12 +455,14 @@ static int check_device(const struct vm_device *device, struct err *err)
 
 static int take_slot(struct slot *s, const struct vm_device *device, struct err *err)
 {
+	struct stat st;
 	int r;
 
 	if (device->kind == VM_DEVICE_DISK) {
 		r = disk_fd(device, &s->fd, err);
 		if (r < 0)
 			return r;
+		s->block = fstat(s->fd, &st) == 0 && S_ISBLK(st.st_mode);
 	} else {
 		s->fd = fcntl(device->fd, F_DUPFD_CLOEXEC, 3);
 		if (s->fd < 0)

@@ -10,6 +10,7 @@
 #include "shim/containerd/events.h"
 #include "shim/sandbox_cgroup.h"
 #include "shim/task_create.h"
+#include "shim/task_disk.h"
 #include "shim/task_hooks.h"
 #include "shim/task_rootfs.h"
 #include "shim/task_oom.h"
@@ -52,6 +53,7 @@ void task_unref(struct task *c)
 	task_cgroup_free(c->cgroup);
 	container_record_free(c->record);
 	cleanup_close_p(&c->resolv_fd);
+	task_disks_free(c->disks);
 	free(c);
 }
 
@@ -110,6 +112,7 @@ void task_drop(struct task *c)
 	if (s->share)
 		hostshare_remove_container(s->share, c->record->id);
 	task_rootfs_unmount(c);
+	task_disks_abandon(c);
 	/* Breaks the circle of container and process, unless a call in flight holds either. */
 	proc_unref(TAKE_PTR(c->init));
 	sandbox_settle(s);
@@ -430,6 +433,11 @@ static void finish_delete(struct task_call *call)
 	call_end(call, TTRPC_OK, "");
 }
 
+static void disks_out(enum ttrpc_code code, const char *message, void *userdata)
+{
+	finish_delete(userdata);
+}
+
 static void guest_removed(enum ttrpc_code code, const char *message, const void *response,
 			  void *userdata)
 {
@@ -442,7 +450,11 @@ static void guest_removed(enum ttrpc_code code, const char *message, const void 
 		sandbox_give_up(call->c->sandbox, "the agent cannot remove container '%s': %s",
 				call->c->record->id, text);
 	}
-	finish_delete(call);
+	/* The last one's go with the VM. */
+	if (call->c->sandbox->n_containers == 1)
+		finish_delete(call);
+	else
+		task_disks_unplug(call->c, disks_out, call);
 }
 
 void task_delete(struct task *c, proc_done_fn done, void *userdata)
@@ -465,8 +477,8 @@ void task_delete(struct task *c, proc_done_fn done, void *userdata)
 		return;
 	}
 	c->deleting = true;
-	/* The last one takes the VM along: no need to tidy up in there. */
-	if (s->phase != SANDBOX_READY || !c->in_guest || s->n_containers == 1) {
+	/* The last one takes the VM along: no need to tidy up in there, but for a disk to be left clean. */
+	if (s->phase != SANDBOX_READY || !c->in_guest || (s->n_containers == 1 && !c->disks)) {
 		finish_delete(call);
 		return;
 	}

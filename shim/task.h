@@ -26,6 +26,7 @@
 #define TASK_EXEC_DRAIN_MS 10000
 
 struct task_creation;	  /* task_create.h */
+struct task_disks;	  /* task_disk.h */
 struct task_oom_listener; /* task_oom.h */
 
 struct task {
@@ -43,6 +44,7 @@ struct task {
 	struct task_creation *creation; /* NULL once it is created */
 	struct task_hooks *hooks;       /* of its creation, while they run; task_hooks.h */
 	unsigned int rootfs_mounts; /* so many are mounted on its rootfs (task_rootfs.h) */
+	struct task_disks *disks;   /* its rootfs is on them; NULL: the host shares a folder */
 	int resolv_fd; /* its resolv.conf on the host; -EBADF: none */
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
 	bool in_guest;			/* the agent may know it */
@@ -66,7 +68,7 @@ struct task_mount {
 
 struct task_config {
 	const char *id, *bundle;
-	const struct task_mount *rootfs; /* to be mounted on <bundle>/rootfs, in this order */
+	const struct task_mount *rootfs; /* disks for the guest, or to be mounted on <bundle>/rootfs, in this order */
 	size_t n_rootfs;
 	struct relay_config io;
 	int mount_ns; /* mount namespace of the caller, borrowed; -1: the launcher's */

@@ -21,6 +21,7 @@
 #include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
 #include "shim/sandbox_cgroup.h"
+#include "shim/task_disk.h"
 #include "shim/task_rootfs.h"
 #include "shim/sandbox_machine.h"
 #include "shim/task_oom.h"
@@ -67,7 +68,7 @@ static bool close_rootfs(struct task *c)
 	struct err err = ERR_INIT;
 	int r;
 
-	if (!c->creation->spec->root_readonly)
+	if (!c->creation->spec->root_readonly || c->disks)
 		return true;
 	if (asprintf(&path, "%s/rootfs", c->record->id) < 0) {
 		path = NULL;
@@ -210,6 +211,7 @@ static void ask_agent(struct task *c)
 	Onggi__Agent__V1__CreateContainerRequest request =
 		ONGGI__AGENT__V1__CREATE_CONTAINER_REQUEST__INIT;
 	Onggi__Agent__V1__SharedNamespace shared[OCI_NS_COUNT], *shared_list[OCI_NS_COUNT];
+	Onggi__Agent__V1__RootDisk disks[TASK_DISKS_MAX], *disk_list[TASK_DISKS_MAX];
 	size_t n = c->creation->spec->n_mounts + 1;
 	_cleanup_free_ Onggi__Agent__V1__MountSource *sources = calloc(n, sizeof(*sources));
 	_cleanup_free_ Onggi__Agent__V1__MountSource **list = calloc(n, sizeof(*list));
@@ -227,7 +229,9 @@ static void ask_agent(struct task *c)
 	request.container_id = c->record->id;
 	request.spec = (ProtobufCBinaryData){ .data = (uint8_t *)c->creation->text,
 					      .len = c->creation->len };
-	request.rootfs = rootfs;
+	request.disks = disk_list;
+	request.n_disks = task_disks_describe(c, disks, disk_list);
+	request.rootfs = request.n_disks ? (char *)"" : rootfs;
 	request.mounts = list;
 	request.n_mounts = fill_mounts(c, sources, list, paths);
 	request.namespaces = shared_list;
@@ -242,13 +246,26 @@ static void ask_agent(struct task *c)
 	free_paths(paths, n);
 }
 
+static void disks_are_in(enum ttrpc_code code, const char *message, void *userdata)
+{
+	struct task *c = userdata;
+
+	if (!c->removed && c->creation && !c->creation->sent) {
+		if (code == TTRPC_OK)
+			ask_agent(c);
+		else if (!agent_code_is_loss(code))
+			fail(c, code, message);
+	}
+	task_unref(c);
+}
+
 /* A guest that cannot be as large as it should be has said so in the log; the limits hold all the same. */
 static void machine_fits(enum ttrpc_code code, const char *message, void *userdata)
 {
 	struct task *c = userdata;
 
 	if (!c->removed && c->creation && !c->creation->sent && !agent_code_is_loss(code))
-		ask_agent(c);
+		task_disks_plug(c, disks_are_in, task_ref(c));
 	task_unref(c);
 }
 

@@ -93,7 +93,7 @@ int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *
 	r = hostshare_add_container(c->sandbox->share, c->record->id, err);
 	if (r < 0)
 		return r;
-	r = hostshare_attach(c->sandbox->share, c->record->id, "rootfs", &rootfs, err);
+	r = c->disks ? 0 : hostshare_attach(c->sandbox->share, c->record->id, "rootfs", &rootfs, err);
 	if (r < 0) {
 		err_prefix(err, "rootfs");
 		return r;

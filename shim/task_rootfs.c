@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "common/oci.h"
+#include "shim/task_disk.h"
 
 static int mount_parsed(const struct oci_mount *m, const char *target)
 {
@@ -46,13 +47,27 @@ static int mount_one(const struct task_mount *mount, const char *target, struct 
 	return r;
 }
 
+/* createContainer hooks are promised the container's root as it will be. */
+static int take_disks(struct task *c, const struct task_disk_plan *plan, struct err *err)
+{
+	if (c->hook_kinds & (1u << OCI_HOOK_CREATE_CONTAINER))
+		return err_set(err, -EOPNOTSUPP,
+			       "rootfs: createContainer hooks cannot see '%s', which the guest alone mounts",
+			       plan->list[0].source);
+	return task_disks_open(c, plan, err);
+}
+
 int task_rootfs_mount(struct task *c, const struct task_mount *mounts, size_t n, struct err *err)
 {
+	_cleanup_(task_disk_plan_finish) struct task_disk_plan plan = { 0 };
 	_cleanup_free_ char *target = NULL;
 	int r;
 
 	if (n == 0)
 		return 0;
+	r = task_disk_plan(mounts, n, &plan, err);
+	if (r != 0)
+		return r < 0 ? r : take_disks(c, &plan, err);
 	if (asprintf(&target, "%s/rootfs", c->record->bundle) < 0)
 		return target = NULL, -ENOMEM;
 	if (mkdir(target, 0711) < 0 && errno != EEXIST)

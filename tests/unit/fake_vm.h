@@ -41,7 +41,7 @@ struct fake_proc {
 	uint32_t status;
 };
 
-/* A network card; an operation on it ends in the next round of the loop. */
+/* A network card, or a disk (no mac); an operation on it ends in the next round of the loop. */
 struct fake_device {
 	char id[32], mac[18];
 	bool used;
@@ -75,6 +75,14 @@ static struct {
 	char readonly_path[256];
 	char last_create_rootfs[256];
 	unsigned int last_create_mounts;
+	/* the root's disks: what the VM and what the agent was told, of the last one */
+	struct {
+		unsigned int added, removed, told;
+		char id[32], serial[32], type[32], options[64];
+		unsigned int flags;
+		bool readonly, writable; /* the latter: what the descriptor allows */
+		bool in; /* when the container was created */
+	} disk;
 	char last_keys[8][80];
 	unsigned int n_last_keys;
 	/* network */
@@ -287,6 +295,16 @@ static inline void fake_create_container(struct ttrpc_call *call, const void *me
 	struct fake_vm *vm = userdata;
 
 	snprintf(fake.last_create_rootfs, sizeof(fake.last_create_rootfs), "%s", request->rootfs);
+	fake.disk.told = (unsigned int)request->n_disks;
+	if (request->n_disks) {
+		const Onggi__Agent__V1__RootDisk *d = request->disks[request->n_disks - 1];
+
+		snprintf(fake.disk.serial, sizeof(fake.disk.serial), "%s", d->serial);
+		snprintf(fake.disk.type, sizeof(fake.disk.type), "%s", d->type);
+		snprintf(fake.disk.options, sizeof(fake.disk.options), "%s", d->options);
+		fake.disk.flags = d->flags;
+		fake.disk.in = fake.disk.added - fake.disk.removed == request->n_disks;
+	}
 	fake.last_create_mounts = (unsigned int)request->n_mounts;
 	fake.n_last_keys = 0;
 	for (size_t i = 0; i < request->n_namespaces && i < 8; i++)
@@ -644,6 +662,13 @@ static inline int fake_add_device(struct vm *base, const struct vm_device *devic
 		*d = (struct fake_device){ .used = true, .code = fake.add_code, .done = done,
 					   .userdata = userdata };
 		snprintf(d->id, sizeof(d->id), "%s", device->id);
+		if (device->kind == VM_DEVICE_DISK) {
+			snprintf(fake.disk.id, sizeof(fake.disk.id), "%s", device->id);
+			fake.disk.readonly = device->readonly;
+			fake.disk.writable = (fcntl(device->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+			fake.disk.added++;
+			return loop_add_timer(vm->loop, 0, fake_device_timer, d, &d->timer);
+		}
 		snprintf(d->mac, sizeof(d->mac), "%s", device->mac);
 		fake.cards_added++;
 		return loop_add_timer(vm->loop, 0, fake_device_timer, d, &d->timer);
@@ -665,7 +690,10 @@ static inline int fake_remove_device(struct vm *base, const char *id, vm_done_fn
 		d->code = fake.remove_code;
 		d->done = done;
 		d->userdata = userdata;
-		fake.cards_removed++;
+		if (d->mac[0])
+			fake.cards_removed++;
+		else
+			fake.disk.removed++;
 		return loop_add_timer(vm->loop, 0, fake_device_timer, d, &d->timer);
 	}
 	return err_set(err, -ENOENT, "no such device");
