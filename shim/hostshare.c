@@ -145,6 +145,19 @@ void hostshare_return(struct hostshare *share)
 	go_home(share);
 }
 
+int hostshare_run_home(struct hostshare *share, int (*fn)(void *arg), void *arg)
+{
+	int visited = share->visited_ns, r;
+
+	hostshare_return(share);
+	r = fn(arg);
+	if (visited >= 0) {
+		share->visited_ns = visited;
+		go_home(share);
+	}
+	return r;
+}
+
 int hostshare_enter_view(struct hostshare *share, const char *container_id, const char *path)
 {
 	_cleanup_close_ int dir = -EBADF, tree = -EBADF;

@@ -58,6 +58,9 @@ int hostshare_enter_view(struct hostshare *share, const char *container_id, cons
 int hostshare_visit(struct hostshare *share, int ns_fd);
 void hostshare_return(struct hostshare *share);
 
+/* Run @fn in the launcher's mount namespace, whatever is visited at present. Returns its value. */
+int hostshare_run_home(struct hostshare *share, int (*fn)(void *arg), void *arg);
+
 struct hostshare_source {
 	const char *path;  /* in the launcher's mount namespace, links are followed */
 	bool recursive;	   /* with what is mounted below */

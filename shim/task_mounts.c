@@ -78,12 +78,41 @@ static bool propagates(const char *propagation)
 	return false;
 }
 
-int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *err)
+struct rootfs_args {
+	struct task *c;
+	const struct oci_spec *spec;
+	struct err *err;
+};
+
+static int attach_rootfs(void *userdata)
 {
+	const struct rootfs_args *args = userdata;
+	struct task *c = args->c;
 	struct hostshare_source rootfs = { .path = c->record->rootfs,
 					   .recursive = true,
-					   .slave = propagates(spec->rootfs_propagation),
+					   .slave = propagates(args->spec->rootfs_propagation),
 					   .is_directory = true };
+
+	return hostshare_attach(c->sandbox->share, c->record->id, "rootfs", &rootfs, args->err);
+}
+
+/* What we have mounted ourselves is to be seen by us alone. */
+static int attach_root(struct task *c, const struct oci_spec *spec, struct err *err)
+{
+	struct rootfs_args args = { c, spec, err };
+	int r = 0;
+
+	if (c->rootfs_mounts)
+		r = hostshare_run_home(c->sandbox->share, attach_rootfs, &args);
+	else if (!c->disks)
+		r = attach_rootfs(&args);
+	if (r < 0)
+		err_prefix(err, "rootfs");
+	return r;
+}
+
+int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *err)
+{
 	int r;
 
 	c->creation->open_below = calloc(spec->n_mounts + 1, sizeof(bool));
@@ -93,11 +122,9 @@ int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *
 	r = hostshare_add_container(c->sandbox->share, c->record->id, err);
 	if (r < 0)
 		return r;
-	r = c->disks ? 0 : hostshare_attach(c->sandbox->share, c->record->id, "rootfs", &rootfs, err);
-	if (r < 0) {
-		err_prefix(err, "rootfs");
+	r = attach_root(c, spec, err);
+	if (r < 0)
 		return r;
-	}
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		if (!spec->mounts[i].is_bind)
 			continue;

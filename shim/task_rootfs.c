@@ -57,6 +57,29 @@ static int take_disks(struct task *c, const struct task_disk_plan *plan, struct 
 	return task_disks_open(c, plan, err);
 }
 
+struct mount_args {
+	struct task *c;
+	const struct task_mount *mounts;
+	size_t n;
+	const char *target;
+	struct err *err;
+};
+
+/* In the monitor's own mount namespace: in the caller's they would be seen, and would stay. */
+static int mount_all(void *userdata)
+{
+	const struct mount_args *args = userdata;
+
+	for (size_t i = 0; i < args->n; i++) {
+		int r = mount_one(&args->mounts[i], args->target, args->err);
+
+		if (r < 0)
+			return r;
+		args->c->rootfs_mounts++;
+	}
+	return 0;
+}
+
 int task_rootfs_mount(struct task *c, const struct task_mount *mounts, size_t n, struct err *err)
 {
 	_cleanup_(task_disk_plan_finish) struct task_disk_plan plan = { 0 };
@@ -72,13 +95,7 @@ int task_rootfs_mount(struct task *c, const struct task_mount *mounts, size_t n,
 		return target = NULL, -ENOMEM;
 	if (mkdir(target, 0711) < 0 && errno != EEXIST)
 		return err_set_errno(err, -errno, "folder '%s'", target);
-	for (size_t i = 0; i < n; i++) {
-		r = mount_one(&mounts[i], target, err);
-		if (r < 0)
-			return r;
-		c->rootfs_mounts++;
-	}
-	return 0;
+	return hostshare_run_home(c->sandbox->share, mount_all, &(struct mount_args){ c, mounts, n, target, err });
 }
 
 void task_rootfs_unmount(struct task *c)

@@ -13,6 +13,13 @@ def life(t):
     with t.line("it runs and has a pid of the host"):
         check_equal(status(t, "life"), "RUNNING", "status")
         check(os.path.exists(f"/proc/{Containerd.pid('life')}"), "no such process")
+    if t.ours:
+        with t.line("its root is mounted for its monitor, and nobody else sees that"):
+            seen = {}
+            for who, pid in (("monitor", Containerd.pid("life")), ("containerd", Containerd.daemon.pid), ("host", "self")):
+                with open(f"/proc/{pid}/mountinfo") as f:
+                    seen[who] = Containerd.bundle("life") + "/rootfs" in f.read()
+            check_equal(seen, {"monitor": True, "containerd": False, "host": False}, "who sees it")
     with t.line("exec: output, exit code, standard input"):
         done = t.call("task", "exec", "--exec-id", "e1", "life", "sh", "-c", "cat; echo bad >&2; exit 3", stdin=b"hello\n")
         check_equal((done.code, done.text, done.errors), (3, "hello\n", "bad\n"), "exec")
