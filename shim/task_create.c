@@ -46,12 +46,15 @@ static void fail(struct task *c, enum ttrpc_code code, const char *message)
 {
 	struct task_creation *creation = TAKE_PTR(c->creation);
 
+	if (c->init)
+		relay_abandon(c->init->io);
+	task_ref(c);
+	task_remove(c);
+	/* Who hears of it may look for what is left. */
 	if (creation && creation->done)
 		creation->done(code, message, creation->userdata);
 	task_creation_free(creation);
-	if (c->init)
-		relay_abandon(c->init->io);
-	task_remove(c);
+	task_unref(c);
 }
 
 static void fail_err(struct task *c, int r, const struct err *err)

@@ -53,9 +53,16 @@ struct engine_creation {
 
 static void end(struct engine_creation *creation, enum ttrpc_code code, const char *message)
 {
-	if (code != TTRPC_OK && !task_find(creation->s, creation->request->id))
+	char text[ERR_TEXT_MAX];
+
+	/* It may be the sandbox's, which may end here. */
+	snprintf(text, sizeof(text), "%s", message);
+	if (code != TTRPC_OK && !task_find(creation->s, creation->request->id)) {
+		/* VMM and file server live in the cgroup that is to be removed. */
+		sandbox_finish_if_empty(creation->s);
 		remove_folder(creation->s, creation->request->id);
-	creation->done(code, message, creation->userdata);
+	}
+	creation->done(code, text, creation->userdata);
 	task_unref(creation->c);
 	containerd__task__v2__create_task_request__free_unpacked(creation->request, NULL);
 	free(creation->message);
