@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the VM tests: run.py [--list] [--only TEXT] [--repeat N] [--summary FILE] [FILE.py ...]
 
-Everything runs in new PID, mount, network, IPC, UTS and cgroup namespaces, with tmpfs on /run and cgroups of its own:
+Everything runs in new PID, mount, network, IPC, UTS and cgroup namespaces, with tmpfs on /run and /dev/shm and cgroups of its own:
 what a test leaves can be seen, and ends with the suite. Prints one "ok" or "not ok" line for each claim and closes with "N passed, N failed".
 """
 import ctypes
@@ -77,7 +77,8 @@ def enter_private_world():
     for where, names, _ in hierarchies:
         kind = f"cgroup -o {names}" if names else "cgroup2"
         mounts += f" && mkdir -p {where} && mount -t {kind} cgroup {where}"
-    script = ("mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/mount && ip link set lo up && "
+    script = ("mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/mount && "
+              "mount -t tmpfs -o mode=1777 tmpfs /dev/shm && ip link set lo up && "
               + (mounts + " && " if hierarchies else "") + "ONGGI_TEST_WORLD=1 \"$@\"")
     argv = ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child",
             "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh",
