@@ -32,6 +32,7 @@ SECTIONS = {
     "files": ("Files", files.work),
     "network": ("Network", network.work),
     "engines": ("By an engine", engines.runs),
+    "copies": ("Copied by an engine", engines.copies),
     "fifty": ("Fifty sandboxes", resources.fifty),
     "sizes": ("Sizes", resources.sizes),
 }
