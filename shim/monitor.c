@@ -155,7 +155,7 @@ static int open_log(const struct monitor_args *args, struct err *err)
 	return 0;
 }
 
-static int start_sandbox(struct monitor *m, const struct monitor_args *args,
+static int create_sandbox(struct monitor *m, const struct monitor_args *args,
 			 const struct vm_driver *driver, const struct sandbox_files_ops *files,
 			 struct err *err)
 {
@@ -228,7 +228,12 @@ static int start(struct monitor *m, int argc, char **argv, struct monitor_args *
 	r = loop_create(&m->loop);
 	if (r < 0)
 		return err_set_errno(err, r, "event loop");
-	r = start_sandbox(m, args, driver, files, err);
+	r = create_sandbox(m, args, driver, files, err);
+	/* Others may look for it now. */
+	if (r >= 0)
+		r = monitor_ready_send(MONITOR_FD_READY, 0, "");
+	if (r >= 0)
+		r = sandbox_start(m->sandbox, err);
 	return r < 0 ? r : start_services(m, err);
 }
 
@@ -257,8 +262,9 @@ int monitor_run(int argc, char **argv, const struct vm_driver *driver,
 
 	r = start(&m, argc, argv, &args, driver, files, &err);
 	if (r < 0) {
-		monitor_ready_send(MONITOR_FD_READY, r, err.text[0] ? err.text : strerror(-r));
+		/* Who is told finds nothing left. */
 		stop(&m);
+		monitor_ready_send(MONITOR_FD_READY, r, err.text[0] ? err.text : strerror(-r));
 		return 1;
 	}
 	/* A launcher that was killed meanwhile would leave a sandbox that nobody knows of. */

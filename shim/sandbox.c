@@ -296,27 +296,26 @@ int sandbox_create(struct loop *loop, const struct sandbox_options *options,
 	r = copy_options(s, options);
 	if (r < 0)
 		return err_set_errno(err, r, "sandbox '%s'", options->id);
-	r = open_folders(s, err);
-	if (r >= 0)
-		r = choose_accelerator(s, err);
-	if (r >= 0)
-		r = hostshare_create(s->dirfd, s->dir, &s->share, err);
-	if (r < 0)
-		return r;
 	if ((r = loop_add_timer(loop, 0, work_now, s, &s->work)) < 0 ||
 	    (r = loop_timer_disarm(s->work)) < 0 ||
 	    (r = loop_add_timer(loop, MONITOR_IDLE_TIMEOUT_MS, idle_too_long, s, &s->idle)) < 0)
 		return err_set_errno(err, r, "timers");
-	if (options->network) {
-		r = sandbox_network_create(s, &s->network, err);
-		if (r < 0)
-			return r;
-	}
-	r = sandbox_vm_start(s, err);
+	r = open_folders(s, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+int sandbox_start(struct sandbox *s, struct err *err)
+{
+	int r = choose_accelerator(s, err);
+
+	if (r >= 0)
+		r = hostshare_create(s->dirfd, s->dir, &s->share, err);
+	if (r >= 0 && s->options.network)
+		r = sandbox_network_create(s, &s->network, err);
+	return r < 0 ? r : sandbox_vm_start(s, err);
 }
 
 int sandbox_need_vm(struct sandbox *s, struct err *err)
@@ -336,7 +335,7 @@ void sandbox_shut_down(struct sandbox *s)
 	while (s->containers)
 		task_drop(s->containers);
 	s->finished = true;
-	if (s->share)
+	if (s->dirfd >= 0)
 		remove_from_disk(s);
 }
 

@@ -160,8 +160,7 @@ struct sandbox {
 };
 
 /*
- * Set up folder, share and record, and start the VM, which boots meanwhile. The folder
- * sandboxes/<id> must exist.
+ * Register the sandbox: from here on others find its record. The folder sandboxes/<id> must exist.
  *
  * @on_empty  the last container is gone (or none came in MONITOR_IDLE_TIMEOUT_MS) and so is
  *            everything on disk; deferred, runs once
@@ -169,6 +168,8 @@ struct sandbox {
 int sandbox_create(struct loop *loop, const struct sandbox_options *options,
 		   void (*on_empty)(void *userdata), void *userdata, struct sandbox **ret,
 		   struct err *err);
+/* Set up its share and network, and start the VM, which boots meanwhile. After a failure: sandbox_destroy. */
+int sandbox_start(struct sandbox *s, struct err *err);
 /*
  * End all processes (137, recorded), tell who waits, end the VM and remove the folder. NULL
  * allowed. The records of containers stay.

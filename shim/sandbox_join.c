@@ -224,6 +224,16 @@ static int find_or_launch(int rootfd, const char *state_root, const char *contai
 	return 0;
 }
 
+static int await_vmm(const char *state_root, const struct sandbox_join *join, struct err *err)
+{
+	int r = monitor_ready_wait(join->life_fd, err);
+
+	/* It tidies up before it tells of a failure, unless it was killed. */
+	if (r < 0)
+		sandbox_clean_up(state_root, join->id, NULL);
+	return r;
+}
+
 int sandbox_find_or_launch_for(const struct monitor_engine *engine, const char *state_root,
 			       const char *container_id, const struct oci_spec *spec,
 			       const struct config *config, struct sandbox_join *ret, struct err *err)
@@ -242,6 +252,10 @@ int sandbox_find_or_launch_for(const struct monitor_engine *engine, const char *
 		r = state_lock(rootfd, &lock, err);
 	if (r >= 0)
 		r = find_or_launch(rootfd, state_root, container_id, spec, config, engine, &join, err);
+	/* Whoever waits for the lock need not wait for the VMM. */
+	cleanup_close_p(&lock);
+	if (r >= 0 && join.created)
+		r = await_vmm(state_root, &join, err);
 	if (r < 0) {
 		sandbox_join_finish(&join);
 		return r;

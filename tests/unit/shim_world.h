@@ -86,6 +86,7 @@ static inline void world_start_sandbox(struct world *w)
 	mkdirat(w->rootfd, "sandboxes/s1", 0700);
 	assert_int_equal(sandbox_create(w->loop, &options, world_on_empty, w, &w->sandbox, &w->err),
 			 0);
+	assert_int_equal(sandbox_start(w->sandbox, &w->err), 0);
 	services_init(w->services, w->sandbox);
 	assert_int_equal(ttrpc_server_create(w->loop, w->services, SERVICES_COUNT, &w->server), 0);
 	w->client = world_connect(w);
