@@ -2,56 +2,13 @@
 """Saved machines: who starts from one, what makes one, and that two starts from the same one share nothing."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 from harness import check, check_equal, check_in, claim, kill_quietly, wait_until
-
-
-def fresh_store(box, **settings):
-    """A folder of templates of this claim alone."""
-    box.write_config(template_dir=os.path.join(box.dir, "templates"), **settings)
-    return box.settings["template_dir"]
-
-
-def names(store):
-    """Finished templates."""
-    try:
-        return sorted(n for n in os.listdir(store) if re.fullmatch("[0-9a-f]{16}", n))
-    except FileNotFoundError:
-        return []
-
-
-def unfinished(store):
-    return [n for n in os.listdir(store) if n.endswith(".new")] if os.path.isdir(store) else []
-
-
-def clones(store):
-    """How many machines were started from the one template that is there."""
-    name, = names(store)
-    try:
-        return os.stat(os.path.join(store, name, "clones")).st_size
-    except FileNotFoundError:
-        return 0
-
-
-def made(box, store):
-    wait_until(lambda: names(store) and not unfinished(store), "a template is there", 60)
-    wait_until(lambda: not makers(), "the template maker has ended", 60)
-
-
-def makers():
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as f:
-                if "\0template-maker\0" in f.read():
-                    found.append(int(pid))
-        except OSError:
-            pass
-    return found
-
+from store import clones, fresh_store, made, makers, names, unfinished
 
 @claim("the first container boots and leaves a template, the second goes on from it")
 def first_and_second(box):
@@ -83,6 +40,45 @@ def clones_differ(box):
     for i in range(6):
         values = [o[i] for o in outputs]
         check_equal(len(set(values)), len(values), f"different values of line {i} of {values}")
+
+
+def with_program(box, path, args):
+    """A bundle whose rootfs has a program of the host with the libraries that it needs."""
+    bundle = box.bundle(args)
+    libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout)
+    for source in [path, *libraries]:
+        target = os.path.join(bundle, "rootfs", source.lstrip("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(source, target)
+    return bundle
+
+
+@claim("two machines from one template make different ssh host keys")
+def ssh_keys(box):
+    store = fresh_store(box)
+    box.ok("template", "create")
+    script = "ssh-keygen -q -t ed25519 -N '' -f /tmp/key && cat /tmp/key.pub"
+    keys = []
+    for number in range(2):
+        bundle = with_program(box, "/usr/bin/ssh-keygen", ["sh", "-c", script])
+        done = box.ok("run", "--bundle", bundle, f"c{number}")
+        keys.append(done.text.split()[:2])
+    check_equal(clones(store), 2, "machines started from the template")
+    check_equal([k[0] for k in keys], ["ssh-ed25519"] * 2, f"kind of {keys}")
+    check(keys[0][1] != keys[1][1], f"the keys differ: {keys}")
+
+
+@claim("a machine that does not go on from its template is given up, and the container boots")
+def silent(box):
+    wrapper = os.path.join(box.dir, "vmm")
+    with open(wrapper, "w") as f:
+        f.write('#!/bin/sh\ncase " $* " in *" -incoming "*) exec sleep 1000;; esac\nexec /usr/bin/qemu-system-x86_64 "$@"\n')
+    os.chmod(wrapper, 0o755)
+    store = fresh_store(box, vmm=wrapper)
+    box.ok("template", "create")
+    box.write_config(boot_timeout_s=10)
+    check_equal(box.run_ok(["echo", "fine"]).text, "fine\n", "output")
+    check_equal(clones(store) if names(store) else 1, 1, "machines that tried")
 
 
 @claim("no page of a template is mapped by a VMM")
