@@ -23,7 +23,7 @@
 #define TEMPLATE_HOURS_DEFAULT 24u
 #define MS_PER_S 1000u
 
-enum key_type { KEY_PATH, KEY_WORD, KEY_NUMBER, KEY_BOOL };
+enum key_type { KEY_PATH, KEY_WORD, KEY_NUMBER, KEY_BOOL, KEY_NAMES };
 
 struct key {
 	const char *name;
@@ -32,6 +32,7 @@ struct key {
 	uint32_t min, max;        /* of a number */
 	uint32_t scale;           /* what is stored is the number times this */
 	const char *const *words; /* of KEY_WORD, NULL-terminated */
+	bool by_annotation;       /* an administrator may let annotations change it: a number or a word only */
 };
 
 static const char *const accel_words[] = { "kvm", "auto", "tcg", NULL };
@@ -47,18 +48,19 @@ static const struct key keys[] = {
 	{ "kernel", KEY_PATH, MEMBER(kernel) },
 	{ "initrd", KEY_PATH, MEMBER(initrd) },
 	{ "file_server", KEY_PATH, MEMBER(file_server) },
-	{ "memory_mib", KEY_NUMBER, MEMBER(memory_mib), 64, 1u << 20, 1 },
+	{ "memory_mib", KEY_NUMBER, MEMBER(memory_mib), 64, 1u << 20, 1, .by_annotation = true },
 	{ "host_overhead_mib", KEY_NUMBER, MEMBER(host_overhead_mib), 64, 1u << 16, 1 },
 	{ "memory_max_mib", KEY_NUMBER, MEMBER(memory_max_mib), 64, 1u << 20, 1 },
-	{ "vcpus", KEY_NUMBER, MEMBER(vcpus), 1, 64, 1 },
+	{ "vcpus", KEY_NUMBER, MEMBER(vcpus), 1, 64, 1, .by_annotation = true },
 	{ "vcpus_max", KEY_NUMBER, MEMBER(vcpus_max), 1, 64, 1 },
 	{ "boot_timeout_s", KEY_NUMBER, MEMBER(boot_timeout_ms), 1, 600, MS_PER_S },
-	{ "template", KEY_WORD, MEMBER(template), .words = template_words },
+	{ "template", KEY_WORD, MEMBER(template), .words = template_words, .by_annotation = true },
 	{ "template_dir", KEY_PATH, MEMBER(template_dir) },
 	{ "template_clones", KEY_NUMBER, MEMBER(template_clones), 0, 1000000, 1 },
 	{ "template_hours", KEY_NUMBER, MEMBER(template_hours), 0, 24 * 365, 1 },
 	{ "vhost_net", KEY_BOOL, MEMBER(vhost_net) },
 	{ "debug", KEY_BOOL, MEMBER(debug) },
+	{ "annotations", KEY_NAMES, MEMBER(annotations) },
 };
 
 struct reader {
@@ -124,14 +126,116 @@ static int read_number(const struct reader *r, const struct key *key)
 	return 0;
 }
 
+/* ---- annotations ---- */
+
+static const struct key *find_key(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+static uint64_t bit_of(const struct key *key)
+{
+	_Static_assert(ARRAY_SIZE(keys) <= 64, "a set of keys is 64 bits");
+	return UINT64_C(1) << (key - keys);
+}
+
+/* As "memory_mib, vcpus". */
+static void list_annotatable(char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (keys[i].by_annotation && used < size)
+			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", keys[i].name);
+	}
+}
+
+static int read_names(const struct reader *r, const struct key *list)
+{
+	char **names = NULL, choices[256];
+	int ret = json_member_strv(r->top, "", list->name, ARRAY_SIZE(keys), &names, r->err);
+
+	if (ret < 0)
+		return ret;
+	for (char **name = names; name && *name; name++) {
+		const struct key *key = find_key(*name);
+
+		if (key && key->by_annotation) {
+			r->config->annotations |= bit_of(key);
+			continue;
+		}
+		list_annotatable(choices, sizeof(choices));
+		ret = err_set(r->err, -EINVAL, "field '%s': no annotation can set '%s': want some of %s", list->name,
+			      *name, choices);
+		break;
+	}
+	json_free_strv(names);
+	return ret < 0 ? ret : 0;
+}
+
+static int annotate_word(struct config *config, const struct key *key, const char *value, struct err *err)
+{
+	return read_word(key, value, (char **)((char *)config + key->offset), err);
+}
+
+static int annotate_number(struct config *config, const struct key *key, const char *value, struct err *err)
+{
+	uint32_t *member = (uint32_t *)((char *)config + key->offset), max = key->max;
+	uint64_t number;
+
+	if (key->offset == MEMBER(memory_mib))
+		max = config->memory_max_mib ? config->memory_max_mib : CONFIG_ANNOTATION_MEMORY_MIB_MAX;
+	if (key->offset == MEMBER(vcpus) && config->vcpus_max)
+		max = config->vcpus_max;
+	if (io_parse_u64(value, max, &number) < 0 || number < key->min)
+		return err_set(err, -EINVAL, "field '%s': want a number from %u to %u", key->name, key->min, max);
+	*member = (uint32_t)number * key->scale;
+	return 0;
+}
+
+static int annotate(struct config *config, const char *name, const char *value, struct err *err)
+{
+	const struct key *key = find_key(name);
+	int r;
+
+	if (!key || !key->by_annotation || !(config->annotations & bit_of(key)))
+		return err_set(err, -EPERM,
+			       "annotation '" CONFIG_ANNOTATION_PREFIX "%.64s' is not allowed: only keys that "
+			       "\"annotations\" of the configuration lists can be set",
+			       name);
+	r = key->type == KEY_WORD ? annotate_word(config, key, value, err) : annotate_number(config, key, value, err);
+	if (r < 0)
+		err_prefix(err, "annotation '" CONFIG_ANNOTATION_PREFIX "%s'", name);
+	return r;
+}
+
+int config_annotate(struct config *config, const struct oci_spec *spec, struct err *err)
+{
+	const size_t len = strlen(CONFIG_ANNOTATION_PREFIX);
+
+	for (size_t i = 0; i < spec->n_annotations; i++) {
+		const struct oci_string_pair *a = &spec->annotations[i];
+		int r = strncmp(a->key, CONFIG_ANNOTATION_PREFIX, len) != 0 ? 0
+			: annotate(config, a->key + len, a->value, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- the file ---- */
+
 static int read_member(const char *name, struct json *value, void *userdata)
 {
 	struct reader *r = userdata;
-	const struct key *key = NULL;
+	const struct key *key = find_key(name);
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys) && !key; i++)
-		if (strcmp(keys[i].name, name) == 0)
-			key = &keys[i];
 	if (!key)
 		return err_set(r->err, -EINVAL, "unknown key '%s' (see docs/configuration.md)",
 			       name);
@@ -141,6 +245,8 @@ static int read_member(const char *name, struct json *value, void *userdata)
 		return read_string(r, key);
 	case KEY_NUMBER:
 		return read_number(r, key);
+	case KEY_NAMES:
+		return read_names(r, key);
 	case KEY_BOOL:
 		break;
 	}

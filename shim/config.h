@@ -15,10 +15,15 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/oci.h"
 
 #define CONFIG_PATH_DEFAULT "/etc/onggi/config.json"
 #define CONFIG_TEMPLATE_DIR "/run/onggi/templates"
 #define CONFIG_BYTES_MAX (64u << 10)
+/* "io.onggi." and the name of a key. */
+#define CONFIG_ANNOTATION_PREFIX "io.onggi."
+/* What an annotation may ask for when the file says nothing of "memory_max_mib". */
+#define CONFIG_ANNOTATION_MEMORY_MIB_MAX 8192u
 
 struct config {
 	char *path;               /* file that was read; NULL: none, all defaults */
@@ -40,6 +45,7 @@ struct config {
 	uint32_t template_hours;  /* "template_hours": or after that time; 0: never; default 24 */
 	bool vhost_net;           /* "vhost_net": let the host's kernel move packets where it can; default false */
 	bool debug;               /* "debug": verbose logs and guest console */
+	uint64_t annotations;     /* "annotations": which keys annotations may change; a set of rows of config.c's table */
 };
 
 /*
@@ -48,6 +54,14 @@ struct config {
  */
 int config_load(const char *explicit_path, struct config **ret, struct err *err);
 void config_free(struct config *config);
+
+/*
+ * Let the annotations io.onggi.KEY of @spec change what the administrator lets them change: "annotations" of the file,
+ * which is empty by default. Tenants write annotations, so only numbers and words of a closed list can be among them,
+ * never a path, a program or arguments; other annotations are none of ours.
+ * Returns 0; -EPERM a key that may not be changed, -EINVAL a bad value: the text names annotation and remedy.
+ */
+int config_annotate(struct config *config, const struct oci_spec *spec, struct err *err);
 
 /* Whether kernel and initrd can be read: for who is about to boot a guest. The message names the remedy. */
 int config_check_guest(const struct config *config, struct err *err);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/machine_size.h"
 
+#include <string.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+
+#include "common/io.h"
 
 #define MIB_SHIFT 20
 #define MEMORY_MIB_MAX (UINT64_C(1) << 20)
@@ -10,6 +13,10 @@
 #define CPU_PERIOD_DEFAULT_US 100000u
 /* Quotas are added up in thousandths of a CPU. */
 #define MILLI 1000u
+/* Kubernetes' shares of one CPU. */
+#define CPU_SHARES 1024u
+/* Annotations of containerd's CRI plugin, whose values are decimal. */
+#define CRI "io.kubernetes.cri."
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -76,6 +83,40 @@ struct machine_need machine_need_larger(const struct machine_need *a, const stru
 
 	larger_one.memory_bytes = larger(a->memory_bytes, b->memory_bytes);
 	return larger_one;
+}
+
+/* 0: there is none, or no sensible one. */
+static uint64_t annotated(const struct oci_spec *spec, const char *key)
+{
+	const char *text = oci_annotation(spec, key);
+	uint64_t value = 0;
+
+	return text && io_parse_u64(text, INT64_MAX, &value) == 0 ? value : 0;
+}
+
+struct machine_need machine_need_of_pod(const struct oci_spec *spec)
+{
+	const char *type = oci_annotation(spec, CRI "container-type");
+	struct machine_need need = { 0 };
+
+	if (!type || strcmp(type, "sandbox") != 0)
+		return need;
+	need.memory_bytes = annotated(spec, CRI "sandbox-memory");
+	need.cpu_quota_us = annotated(spec, CRI "sandbox-cpu-quota");
+	need.cpu_period_us = annotated(spec, CRI "sandbox-cpu-period");
+	if (need.cpu_quota_us)
+		return need;
+	need.cpu_quota_us = smaller(annotated(spec, CRI "sandbox-cpu-shares"), VCPUS_MAX * CPU_SHARES);
+	need.cpu_period_us = CPU_SHARES;
+	return need;
+}
+
+struct machine_size machine_size_larger(const struct machine_size *a, const struct machine_size *b)
+{
+	return (struct machine_size){
+		.memory_mib = larger(a->memory_mib, b->memory_mib),
+		.vcpus = (unsigned int)larger(a->vcpus, b->vcpus),
+	};
 }
 
 struct machine_size machine_size_for(const struct machine_size *base, const struct machine_size *max,

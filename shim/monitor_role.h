@@ -32,6 +32,7 @@ struct monitor_args {
 	char *netns_path; /* as the spec names it; NULL: it is the sandbox's own */
 	unsigned int vcpus;
 	uint64_t memory_mib;
+	struct machine_need pod;
 	char *trace; /* trace.h; NULL: none */
 	uint64_t trace_start_us;
 	/* struct monitor_engine; engine_namespace NULL: none */

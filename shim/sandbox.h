@@ -51,6 +51,8 @@
 #define SANDBOX_SHARE_TAG "onggi"
 /* Where the agent mounts the share. */
 #define SANDBOX_GUEST_SHARE "/run/onggi/share"
+/* The guest's own memory file system. */
+#define SANDBOX_GUEST_SHM "/dev/shm"
 
 /* The file server as a table, so that tests can do without one. */
 struct sandbox_files_ops {
@@ -76,6 +78,7 @@ struct sandbox_options {
 	/* what the first guest boots with; further ones by what their containers need */
 	unsigned int vcpus;
 	uint64_t memory_mib;
+	struct machine_need pod; /* what all containers together may use, known before they are */
 	const struct vm_driver *driver;	       /* borrowed */
 	const struct sandbox_files_ops *files; /* borrowed */
 	/* Where containerd hears of events (shim/containerd/); NULL: the command line creates, and tidies up. */
@@ -102,6 +105,7 @@ enum sandbox_witness {
 
 struct task;
 struct sandbox_network;
+struct sandbox_forward;
 struct publisher;
 struct sandbox_machine_waiter; /* sandbox_machine.c */
 
@@ -131,6 +135,7 @@ struct sandbox {
 	struct ttrpc_client *agent;
 	struct sandbox_dns *dns; /* NULL: no container needs it */
 	struct sandbox_network *network; /* NULL: none is wanted */
+	struct sandbox_forward *forward; /* NULL: no pod, or not possible */
 	/* what the agent said of its guest; kernel is sanitized */
 	char guest_kernel[65];
 	uint64_t guest_memory_total, guest_memory_free;

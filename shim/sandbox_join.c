@@ -138,14 +138,18 @@ static int find(int rootfd, const struct stat *netns, const char *cri_id, char *
 
 /* ---- launching ---- */
 
-static struct machine_size choose_size(const struct oci_spec *spec, const struct config *config)
+static struct machine_size choose_size(const struct oci_spec *spec, const struct machine_need *pod,
+				       const struct config *config)
 {
 	struct machine_need need = { 0 };
 	struct machine_bounds bounds;
+	struct machine_size own, whole;
 
 	machine_bounds_of(config, &bounds);
 	machine_need_update(&need, &spec->resources);
-	return machine_size_for(&bounds.base, &bounds.boot_max, &need, 1);
+	own = machine_size_for(&bounds.base, &bounds.boot_max, &need, 1);
+	whole = machine_size_for(&bounds.base, &bounds.boot_max, pod, 1);
+	return machine_size_larger(&own, &whole);
 }
 
 /*
@@ -175,13 +179,15 @@ static int launch(int rootfd, const char *state_root, const char *container_id,
 		  const struct oci_spec *spec, const struct config *config,
 		  const struct monitor_engine *engine, struct sandbox_join *join, struct err *err)
 {
-	struct machine_size size = choose_size(spec, config);
+	struct machine_need pod = machine_need_of_pod(spec);
+	struct machine_size size = choose_size(spec, &pod, config);
 	struct monitor_args args = {
 		.root = (char *)(uintptr_t)state_root,
 		.cri_sandbox_id = (char *)(uintptr_t)cri_sandbox_id(spec),
 		.netns_path = spec->namespaces[OCI_NS_NETWORK].path,
 		.vcpus = size.vcpus,
 		.memory_mib = size.memory_mib,
+		.pod = pod,
 		.config = *config,
 		.trace = (char *)(uintptr_t)trace_path(),
 		.trace_start_us = trace_start_us(),

@@ -31,13 +31,16 @@ static bool counts(const struct task *c)
 static struct machine_size needed(const struct sandbox *s, const struct machine_size *max)
 {
 	struct machine_need needs[SANDBOX_CONTAINERS_MAX];
+	struct machine_size now, pod;
 	size_t n = 0;
 
 	for (const struct task *c = s->containers; c && n < SANDBOX_CONTAINERS_MAX; c = c->next) {
 		if (counts(c))
 			needs[n++] = c->need;
 	}
-	return machine_size_for(&s->machine.bounds.base, max, needs, n);
+	now = machine_size_for(&s->machine.bounds.base, max, needs, n);
+	pod = machine_size_for(&s->machine.bounds.base, max, &s->options.pod, 1);
+	return machine_size_larger(&now, &pod);
 }
 
 struct machine_size sandbox_machine_boot(struct sandbox *s)

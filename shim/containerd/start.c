@@ -146,6 +146,8 @@ static int find_sandbox(struct start *s, struct err *err)
 
 	r = config_load(s->bootstrap.config_path, &s->config, err);
 	if (r == 0)
+		r = config_annotate(s->config, s->spec, err);
+	if (r == 0)
 		r = config_check_guest(s->config, err);
 	if (r < 0)
 		return r;

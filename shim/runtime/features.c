@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 
 #include "common/oci.h"
+#include "shim/config.h"
 
 #define OCI_VERSION_MIN "1.0.0"
 
@@ -134,6 +135,7 @@ static struct json *hooks(void)
 
 struct json *features_json(void)
 {
+	static const char *const unsafe[] = { CONFIG_ANNOTATION_PREFIX, NULL };
 	_cleanup_json_ struct json *j = json_new_object();
 	int r = j ? json_set(j, "ociVersionMin", json_new_string(OCI_VERSION_MIN)) : -ENOMEM;
 
@@ -142,7 +144,7 @@ struct json *features_json(void)
 	r = r ? r : json_set(j, "mountOptions", strings(oci_mount_option_names()));
 	r = r ? r : json_set(j, "linux", linux_features());
 	r = r ? r : json_set(j, "annotations", annotations());
-	/* No annotation changes what we do. */
-	r = r ? r : json_set(j, "potentiallyUnsafeConfigAnnotations", json_new_array());
+	/* As far as the configuration lets them change anything, by default nothing: config_annotate. */
+	r = r ? r : json_set(j, "potentiallyUnsafeConfigAnnotations", strings(unsafe));
 	return r == 0 ? TAKE_PTR(j) : NULL;
 }

@@ -160,6 +160,8 @@ static int find_sandbox(struct launch *l, const struct runtime *rt,
 		return err_set_errno(err, -ENOMEM, "container");
 	r = config_load(rt->config_path, &l->config, err);
 	if (r == 0)
+		r = config_annotate(l->config, l->spec, err);
+	if (r == 0)
 		r = config_check_guest(l->config, err);
 	if (r < 0)
 		return r;

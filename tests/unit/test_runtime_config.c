@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/io.h"
@@ -133,6 +135,103 @@ static void missing_kernel_is_an_error_with_a_remedy(void **state)
 	assert_null(strcasestr(error.text, "no such file"));
 }
 
+/* ---- annotations ---- */
+
+/* A container with the annotation @key, and a configuration that allows @allowed. */
+static int annotate(const char *settings, const char *key, const char *value, struct config **ret)
+{
+	_cleanup_(oci_spec_free_p) struct oci_spec *spec = NULL;
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"annotations\":{\"%s\":\"%s\"}}", key, value);
+	assert_int_equal(load(settings, ret), 0);
+	assert_int_equal(oci_spec_parse(text, strlen(text), &spec, &error), 0);
+	return config_annotate(*ret, spec, &error);
+}
+
+static void no_annotation_changes_anything_by_default(void **state)
+{
+	static const char *const keys[] = { "memory_mib", "vcpus",  "template", "vmm",	 "kernel", "initrd", "file_server",
+					    "accel",	  "driver", "debug",	"vhost_net", "annotations", "path", "",	 "x" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		_cleanup_(config_free_p) struct config *c = NULL;
+		char key[64];
+
+		snprintf(key, sizeof(key), "io.onggi.%s", keys[i]);
+		assert_int_equal(annotate("{}", key, "64", &c), -EPERM);
+		assert_non_null(strstr(error.text, key));
+		assert_non_null(strstr(error.text, "\"annotations\""));
+		assert_int_equal(c->memory_mib, 256);
+	}
+}
+
+static void allowed_annotations_change_their_key_and_no_other(void **state)
+{
+	_cleanup_(config_free_p) struct config *memory = NULL, *word = NULL, *cpus = NULL, *other = NULL;
+	static const char all[] = "{\"annotations\":[\"memory_mib\",\"vcpus\",\"template\"]}";
+
+	assert_int_equal(annotate("{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "512", &memory), 0);
+	assert_int_equal(memory->memory_mib, 512);
+	assert_int_equal(annotate(all, "io.onggi.template", "off", &word), 0);
+	assert_string_equal(word->template, "off");
+	assert_int_equal(annotate(all, "io.onggi.vcpus", "2", &cpus), 0);
+	assert_int_equal(cpus->vcpus, 2);
+	assert_int_equal(annotate("{\"annotations\":[\"memory_mib\"]}", "io.onggi.vcpus", "2", &other), -EPERM);
+}
+
+static void annotations_of_others_mean_nothing(void **state)
+{
+	_cleanup_(config_free_p) struct config *c = NULL;
+
+	assert_int_equal(annotate("{}", "io.katacontainers.config.hypervisor.path", "/x", &c), 0);
+}
+
+static void annotated_values_are_checked(void **state)
+{
+	static const struct {
+		const char *settings, *key, *value;
+	} cases[] = {
+		{ "{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "63" },
+		{ "{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "8193" },
+		{ "{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "-1" },
+		{ "{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "512 " },
+		{ "{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "512,share=on" },
+		{ "{\"annotations\":[\"memory_mib\"]}", "io.onggi.memory_mib", "" },
+		{ "{\"annotations\":[\"memory_mib\"],\"memory_max_mib\":300}", "io.onggi.memory_mib", "301" },
+		{ "{\"annotations\":[\"vcpus\"]}", "io.onggi.vcpus", "0" },
+		{ "{\"annotations\":[\"vcpus\"]}", "io.onggi.vcpus", "18446744073709551617" },
+		{ "{\"annotations\":[\"vcpus\"],\"vcpus_max\":2}", "io.onggi.vcpus", "3" },
+		{ "{\"annotations\":[\"template\"]}", "io.onggi.template", "/etc/passwd" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(config_free_p) struct config *c = NULL;
+
+		assert_int_equal(annotate(cases[i].settings, cases[i].key, cases[i].value, &c), -EINVAL);
+		assert_non_null(strstr(error.text, cases[i].key));
+		assert_int_equal(c->memory_mib, 256);
+		assert_int_equal(c->vcpus, 1);
+	}
+}
+
+/* Whatever an administrator writes: no path, program or switch for debugging comes from a tenant. */
+static void what_is_no_number_or_closed_list_cannot_be_allowed(void **state)
+{
+	static const char *const keys[] = { "vmm", "kernel", "initrd", "file_server", "template_dir", "driver", "accel",
+					    "debug", "vhost_net", "memory_max_mib", "annotations", "nonsense", "" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct config *c = NULL;
+		char text[64];
+
+		snprintf(text, sizeof(text), "{\"annotations\":[\"%s\"]}", keys[i]);
+		assert_int_equal(load(text, &c), -EINVAL);
+		assert_non_null(strstr(error.text, "memory_mib, vcpus, template"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +242,11 @@ int main(void)
 		leak_checked(file_over_64k_is_refused),
 		leak_checked(named_file_must_exist),
 		leak_checked(missing_kernel_is_an_error_with_a_remedy),
+		leak_checked(no_annotation_changes_anything_by_default),
+		leak_checked(allowed_annotations_change_their_key_and_no_other),
+		leak_checked(annotations_of_others_mean_nothing),
+		leak_checked(annotated_values_are_checked),
+		leak_checked(what_is_no_number_or_closed_list_cannot_be_allowed),
 	};
 	int fd, r;
 

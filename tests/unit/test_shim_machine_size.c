@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "shim/machine_size.h"
@@ -121,6 +123,63 @@ static void configuration_bounds_boot_and_room(void **state)
 	assert_int_equal(built.memory_mib, 100000);
 }
 
+/* Annotations as JSON members. */
+static struct machine_need need_of(const char *annotations)
+{
+	_cleanup_(oci_spec_free_p) struct oci_spec *spec = NULL;
+	struct err err = ERR_INIT;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"annotations\":{%s}}", annotations);
+	if (oci_spec_parse(text, strlen(text), &spec, &err) < 0)
+		fail_msg("%s", err.text);
+	return machine_need_of_pod(spec);
+}
+
+#define SANDBOX "\"io.kubernetes.cri.container-type\":\"sandbox\","
+#define OF_POD(key, value) "\"io.kubernetes.cri.sandbox-" key "\":\"" value "\""
+
+static void pod_needs_what_its_annotations_say(void **state)
+{
+	struct machine_need need = need_of(SANDBOX OF_POD("memory", "536870912") "," OF_POD("cpu-quota", "200000") ","
+					   OF_POD("cpu-period", "100000") "," OF_POD("cpu-shares", "9999"));
+
+	assert_int_equal(need.memory_bytes, 512 * MIB);
+	assert_int_equal(size_of(&need, 1).memory_mib, 768);
+	assert_int_equal(size_of(&need, 1).vcpus, 2);
+}
+
+static void pod_without_a_quota_gets_the_cpus_it_asked_for(void **state)
+{
+	struct machine_need need = need_of(SANDBOX OF_POD("cpu-shares", "3000") "," OF_POD("cpu-quota", "0"));
+
+	assert_int_equal(size_of(&need, 1).vcpus, 3);
+	need = need_of(SANDBOX OF_POD("cpu-shares", "2"));
+	assert_int_equal(size_of(&need, 1).vcpus, 1);
+	need = need_of(SANDBOX OF_POD("cpu-shares", "9223372036854775807"));
+	assert_int_equal(size_of(&need, 1).vcpus, 64);
+}
+
+static void annotations_that_say_nothing_sensible_add_nothing(void **state)
+{
+	static const char *const texts[] = {
+		"\"a\":\"b\"",
+		/* of a container in the pod: the sandbox has told already */
+		"\"io.kubernetes.cri.container-type\":\"container\"," OF_POD("memory", "536870912"),
+		OF_POD("memory", "536870912"),
+		SANDBOX OF_POD("memory", "-1") "," OF_POD("cpu-quota", "-1") "," OF_POD("cpu-shares", "x"),
+		SANDBOX OF_POD("memory", "99999999999999999999") "," OF_POD("cpu-quota", "1e9"),
+		SANDBOX OF_POD("memory", "") "," OF_POD("cpu-period", "0"),
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct machine_need need = need_of(texts[i]);
+
+		assert_int_equal(size_of(&need, 1).memory_mib, 256);
+		assert_int_equal(size_of(&need, 1).vcpus, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +191,9 @@ int main(void)
 		cmocka_unit_test(update_names_what_changes),
 		cmocka_unit_test(larger_need_is_chosen_for_each_kind),
 		cmocka_unit_test(configuration_bounds_boot_and_room),
+		cmocka_unit_test(pod_needs_what_its_annotations_say),
+		cmocka_unit_test(pod_without_a_quota_gets_the_cpus_it_asked_for),
+		cmocka_unit_test(annotations_that_say_nothing_sensible_add_nothing),
 	};
 
 	return cmocka_run_group_tests_name("machine size", tests, NULL, NULL);
