@@ -8,6 +8,7 @@
 #include "shim/task.h"
 #include "shim/task_hooks.h"
 #include "shim/task_oom.h"
+#include "shim/task_resume.h"
 
 /* Processes of a container that are shown. */
 #define PROCESSES_MAX 65536u
@@ -203,7 +204,7 @@ static void oom_told(uint64_t kills, bool ended, void *userdata)
 	ttrpc_call_reply(userdata, &response.base);
 }
 
-static bool oom_is_gone(void *userdata)
+static bool call_is_gone(void *userdata)
 {
 	return !ttrpc_call_conn(userdata);
 }
@@ -217,7 +218,7 @@ static void wait_oom(struct ttrpc_call *call, const void *message, void *userdat
 {
 	const Onggi__Sandbox__V1__WaitOomRequest *request = message;
 	struct task_oom_listener listener = { .fn = oom_told,
-					      .is_gone = oom_is_gone,
+					      .is_gone = call_is_gone,
 					      .forget = oom_forget,
 					      .userdata = call,
 					      .seen = request->seen };
@@ -235,6 +236,28 @@ static void wait_oom(struct ttrpc_call *call, const void *message, void *userdat
 				"too many wait for events of container '%s'", request->id);
 }
 
+/* ---- WaitResumed ---- */
+
+static void resumed(void *userdata)
+{
+	static const Onggi__Sandbox__V1__Empty empty = ONGGI__SANDBOX__V1__EMPTY__INIT;
+
+	ttrpc_call_reply(userdata, &empty.base);
+}
+
+static void wait_resumed(struct ttrpc_call *call, const void *message, void *userdata)
+{
+	const Onggi__Sandbox__V1__WaitResumedRequest *request = message;
+	const struct task_resume_listener listener = { .fn = resumed, .is_gone = call_is_gone, .userdata = call };
+	struct task *c = task_find(userdata, request->id);
+
+	if (!c)
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container '%s' does not exist", request->id);
+	else if (task_resume_listen(c, &listener) < 0)
+		ttrpc_call_fail(call, TTRPC_RESOURCE_EXHAUSTED, "too many wait for container '%s' to be resumed",
+				request->id);
+}
+
 const struct ttrpc_method sandbox_service_methods[] = {
 	{ "Attach", &onggi__sandbox__v1__attach_request__descriptor,
 	  &onggi__sandbox__v1__empty__descriptor, attach },
@@ -246,6 +269,8 @@ const struct ttrpc_method sandbox_service_methods[] = {
 	  &onggi__sandbox__v1__empty__descriptor, run_hooks },
 	{ "WaitOom", &onggi__sandbox__v1__wait_oom_request__descriptor,
 	  &onggi__sandbox__v1__wait_oom_response__descriptor, wait_oom },
+	{ "WaitResumed", &onggi__sandbox__v1__wait_resumed_request__descriptor,
+	  &onggi__sandbox__v1__empty__descriptor, wait_resumed },
 };
 const size_t sandbox_service_n_methods = ARRAY_SIZE(sandbox_service_methods);
 

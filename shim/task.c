@@ -14,6 +14,7 @@
 #include "shim/task_hooks.h"
 #include "shim/task_rootfs.h"
 #include "shim/task_oom.h"
+#include "shim/task_resume.h"
 
 /* ---- finding, holding ---- */
 
@@ -49,6 +50,7 @@ void task_unref(struct task *c)
 		return;
 	loop_source_destroy(c->exec_timer);
 	task_oom_ended(c);
+	task_resumed(c);
 	task_creation_free(c->creation);
 	task_cgroup_free(c->cgroup);
 	container_record_free(c->record);
@@ -205,6 +207,7 @@ void task_proc_stopped(struct proc *p)
 	save_or_log(c);
 	sandbox_cgroup_refresh(c->sandbox);
 	task_oom_ended(c);
+	task_resumed(c);
 	if (!c->execs || c->exec_timer || c->removed)
 		return;
 	if (loop_add_timer(c->sandbox->loop, TASK_EXEC_DRAIN_MS, execs_too_slow, c,
@@ -349,6 +352,8 @@ static void paused_or_resumed(enum ttrpc_code code, const char *message, const v
 		c->record->status = call->status;
 		save_or_log(c);
 	}
+	if (c->record->status != CONTAINER_PAUSED)
+		task_resumed(c);
 	call_end(call, code, message);
 }
 

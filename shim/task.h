@@ -28,6 +28,7 @@
 struct task_creation;	  /* task_create.h */
 struct task_disks;	  /* task_disk.h */
 struct task_oom_listener; /* task_oom.h */
+struct task_resume_listener;
 
 struct task {
 	unsigned int refs;
@@ -53,6 +54,8 @@ struct task {
 	uint64_t oom_kills;		/* processes that its memory limit has killed */
 	struct task_oom_listener *oom_listeners;
 	size_t n_oom_listeners;
+	struct task_resume_listener *resume_listeners; /* task_resume.h */
+	size_t n_resume_listeners;
 	bool updating; /* its limits are being changed */
 	unsigned int hook_kinds;	/* bit 1 << kind: the specification has hooks of that kind */
 	bool deleting;

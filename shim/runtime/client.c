@@ -183,6 +183,15 @@ int client_run_hooks(struct client *c, const char *id, struct err *err)
 				      &onggi__sandbox__v1__empty__descriptor, 0, NULL, err);
 }
 
+int client_wait_resumed(struct client *c, const char *id, struct err *err)
+{
+	Onggi__Sandbox__V1__WaitResumedRequest req = ONGGI__SANDBOX__V1__WAIT_RESUMED_REQUEST__INIT;
+
+	req.id = text(id);
+	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "WaitResumed", &req.base,
+				      &onggi__sandbox__v1__empty__descriptor, 0, NULL, err);
+}
+
 int client_start(struct client *c, struct client_process p, struct err *err)
 {
 	Containerd__Task__V2__StartRequest req = CONTAINERD__TASK__V2__START_REQUEST__INIT;

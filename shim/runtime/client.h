@@ -68,6 +68,8 @@ int client_exec(struct client *c, struct client_process p, const char *process,
 int client_attach(struct client *c, struct client_process p, struct err *err);
 /* Run the createContainer hooks, which may take any time. */
 int client_run_hooks(struct client *c, const char *id, struct err *err);
+/* Wait until the container is not paused, or has ended, however long that takes. */
+int client_wait_resumed(struct client *c, const char *id, struct err *err);
 int client_start(struct client *c, struct client_process p, struct err *err);
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err);
 int client_delete(struct client *c, struct client_process p, struct err *err);

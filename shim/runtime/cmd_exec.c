@@ -44,7 +44,7 @@ static const struct option_row options[] = {
 	{ "cap", 'c', OPTION_LIST, VALUE(flags.caps), "add a capability" },
 	{ "preserve-fds", 0, OPTION_U32, VALUE(preserve_fds),
 	  "0: descriptors cannot be handed into a microVM" },
-	{ "ignore-paused", 0, OPTION_FLAG, VALUE(ignore_paused), "allow it in a paused container" },
+	{ "ignore-paused", 0, OPTION_FLAG, VALUE(ignore_paused), "in a paused container: wait until it is resumed" },
 	{ "cgroup", 0, OPTION_STRING, VALUE(cgroup), NULL },
 	{ "no-subreaper", 0, OPTION_FLAG, VALUE(no_subreaper), NULL },
 	OPTIONS_END,
@@ -89,11 +89,22 @@ static int check_options(const struct values *v, char **args, struct err *err)
 	return 0;
 }
 
-static int check_status(const struct container *c, bool ignore_paused, struct err *err)
+/* As with runc: a process in a frozen cgroup waits for it to be thawed. */
+static int wait_resumed(struct container *c, struct err *err)
+{
+	_cleanup_(client_destroy_p) struct client *client = NULL;
+	int r = container_connect(c, &client, err);
+
+	return r < 0 ? r : client_wait_resumed(client, c->record->id, err);
+}
+
+static int check_status(struct container *c, bool ignore_paused, struct err *err)
 {
 	if (c->status == CONTAINER_STOPPED)
 		return container_refuse_stopped(c, "cannot exec in a stopped container", err);
-	if (c->status == CONTAINER_PAUSED && !ignore_paused)
+	if (c->status == CONTAINER_PAUSED && ignore_paused)
+		return wait_resumed(c, err);
+	if (c->status == CONTAINER_PAUSED)
 		return err_set(
 			err, -EBUSY,
 			"cannot exec in a paused container (use --ignore-paused to override)");

@@ -58,6 +58,10 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&containerd__shim__runtime_options__descriptor,
 	&containerd__shim__runtime_info__descriptor,
 	&containerd__events__forward_request__descriptor,
+	&onggi__sandbox__v1__run_hooks_request__descriptor,
+	&onggi__sandbox__v1__wait_oom_request__descriptor,
+	&onggi__sandbox__v1__wait_oom_response__descriptor,
+	&onggi__sandbox__v1__wait_resumed_request__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -393,6 +393,18 @@ static void fake_resume(struct ttrpc_call *call, const void *request, void *user
 			false);
 }
 
+/* Whoever waits for it does not wait long. */
+static void fake_wait_resumed(struct ttrpc_call *call, const void *request, void *userdata)
+{
+	static const Onggi__Sandbox__V1__Empty empty = ONGGI__SANDBOX__V1__EMPTY__INIT;
+	const Onggi__Sandbox__V1__WaitResumedRequest *in = request;
+	struct fake_process *p = fake_find(userdata, in->id, "");
+
+	kill(-p->pid, SIGCONT);
+	fake_save(userdata, p, CONTAINER_RUNNING);
+	ttrpc_call_reply(call, &empty.base);
+}
+
 static void fake_close_io(struct ttrpc_call *call, const void *request, void *userdata)
 {
 	const Containerd__Task__V2__CloseIORequest *in = request;
@@ -485,6 +497,8 @@ static const struct ttrpc_method fake_sandbox[] = {
 	  &onggi__sandbox__v1__empty__descriptor, fake_attach },
 	{ "Processes", &onggi__sandbox__v1__processes_request__descriptor,
 	  &onggi__sandbox__v1__processes_response__descriptor, fake_processes },
+	{ "WaitResumed", &onggi__sandbox__v1__wait_resumed_request__descriptor,
+	  &onggi__sandbox__v1__empty__descriptor, fake_wait_resumed },
 };
 
 /* The launcher's end of a pipe is closed: without a container there is nothing to stay for. */

@@ -227,7 +227,7 @@ static void created_container_can_be_deleted_and_killed(void **state)
 	world_close(&w);
 }
 
-static void exec_gives_output_code_and_runs_into_paused_only_when_told(void **state)
+static void exec_gives_output_code_and_waits_for_paused_only_when_told(void **state)
 {
 	struct world w;
 
@@ -247,6 +247,7 @@ static void exec_gives_output_code_and_runs_into_paused_only_when_told(void **st
 	assert_contains(last_err,
 			"cannot exec in a paused container (use --ignore-paused to override)");
 	assert_int_equal(runtime_code(&w, "exec", "--ignore-paused", "c", "true"), 0);
+	assert_int_equal(runtime_code(&w, "pause", "c"), 0);
 	assert_int_equal(runtime_code(&w, "resume", "c"), 0);
 	assert_int_equal(runtime_code(&w, "resume", "c"), 1);
 	assert_contains(last_err, "container not paused");
@@ -539,7 +540,7 @@ int main(void)
 		leak_checked(run_keep_leaves_a_stopped_container),
 		leak_checked(delete_force_kills_what_runs),
 		leak_checked(created_container_can_be_deleted_and_killed),
-		leak_checked(exec_gives_output_code_and_runs_into_paused_only_when_told),
+		leak_checked(exec_gives_output_code_and_waits_for_paused_only_when_told),
 		leak_checked(exec_detached_from_file_leaves_process_with_its_code),
 		leak_checked(folder_of_a_killed_create_is_taken_over),
 		leak_checked(hooks_get_the_state_with_a_live_pid),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/shim_world.h"
 
+#include "shim/task_resume.h"
+
 #define CREATED CONTAINERD__TASK__V2__STATUS__CREATED
 #define RUNNING CONTAINERD__TASK__V2__STATUS__RUNNING
 #define STOPPED CONTAINERD__TASK__V2__STATUS__STOPPED
@@ -438,6 +440,92 @@ static void paused_container_is_shown_as_such_with_its_execs(void **state)
 	assert_int_equal(world_wait(w, "c1", ""), 137);
 }
 
+static void on_resumed(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+	assert_int_equal(code, TTRPC_OK);
+	++*(unsigned int *)userdata;
+}
+
+static void wait_resumed(struct world *w, struct ttrpc_client *client, const char *id, unsigned int *told)
+{
+	Onggi__Sandbox__V1__WaitResumedRequest r = ONGGI__SANDBOX__V1__WAIT_RESUMED_REQUEST__INIT;
+
+	r.id = (char *)id;
+	assert_int_equal(ttrpc_client_call(client, "onggi.sandbox.v1.Sandbox", "WaitResumed", &r.base,
+					   &onggi__sandbox__v1__empty__descriptor, 0, on_resumed, told), 0);
+}
+
+static void who_waits_for_a_paused_container_hears_of_its_resumption_or_end(void **state)
+{
+	Onggi__Sandbox__V1__WaitResumedRequest nobody = ONGGI__SANDBOX__V1__WAIT_RESUMED_REQUEST__INIT;
+	Containerd__Task__V2__PauseRequest pause_request = CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
+	Containerd__Task__V2__ResumeRequest resume_request = CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
+	struct world *w = *state;
+	unsigned int told = 0;
+
+	world_bundle(w, "c1", "sleep 100", "");
+	assert_int_equal(world_create(w, "c1"), 0);
+	assert_int_equal(world_start(w, "c1", ""), 0);
+	pause_request.id = resume_request.id = (char *)"c1";
+	wait_resumed(w, w->client, "c1", &told);
+	WORLD_UNTIL(w, told == 1);
+	assert_int_equal(WORLD_CALL(w, "Pause", &pause_request, empty), 0);
+	for (int i = 0; i < 3; i++)
+		wait_resumed(w, w->client, "c1", &told);
+	/* A call after them is answered: they have been taken up. */
+	assert_int_equal(world_state(w, "c1", ""), PAUSED);
+	assert_int_equal(told, 1);
+	assert_int_equal(WORLD_CALL(w, "Resume", &resume_request, empty), 0);
+	WORLD_UNTIL(w, told == 4);
+	assert_int_equal(WORLD_CALL(w, "Pause", &pause_request, empty), 0);
+	wait_resumed(w, w->client, "c1", &told);
+	assert_int_equal(world_state(w, "c1", ""), PAUSED);
+	assert_int_equal(told, 4);
+	assert_int_equal(world_kill(w, "c1", "", 9), 0);
+	assert_int_equal(world_wait(w, "c1", ""), 137);
+	WORLD_UNTIL(w, told == 5);
+	nobody.id = (char *)"nobody";
+	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "WaitResumed", &nobody.base,
+						&onggi__sandbox__v1__empty__descriptor, 20000, NULL, &w->err), -ENOENT);
+}
+
+static void ignore_result(enum ttrpc_code code, const char *message, const void *response, void *userdata)
+{
+}
+
+static void those_who_wait_and_leave_make_room_for_others(void **state)
+{
+	Containerd__Task__V2__PauseRequest pause_request = CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
+	Onggi__Sandbox__V1__WaitResumedRequest r = ONGGI__SANDBOX__V1__WAIT_RESUMED_REQUEST__INIT;
+	struct world *w = *state;
+	struct ttrpc_client *other;
+
+	world_bundle(w, "c1", "sleep 100", "");
+	assert_int_equal(world_create(w, "c1"), 0);
+	assert_int_equal(world_start(w, "c1", ""), 0);
+	pause_request.id = r.id = (char *)"c1";
+	assert_int_equal(WORLD_CALL(w, "Pause", &pause_request, empty), 0);
+	for (int round = 0; round < 2; round++) {
+		other = world_connect(w);
+		/* The first takes the place of those who have left. */
+		for (unsigned int i = 1; i <= TASK_RESUME_LISTENERS_MAX; i++) {
+			assert_int_equal(ttrpc_client_call(other, "onggi.sandbox.v1.Sandbox", "WaitResumed", &r.base,
+							   &onggi__sandbox__v1__empty__descriptor, 0, ignore_result, NULL), 0);
+			WORLD_UNTIL(w, w->sandbox->containers->n_resume_listeners == i);
+		}
+		/* One more while they wait. */
+		w->err = (struct err)ERR_INIT;
+		assert_int_not_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "WaitResumed",
+							    &r.base, &onggi__sandbox__v1__empty__descriptor, 20000, NULL,
+							    &w->err), 0);
+		assert_non_null(strstr(w->err.text, "too many"));
+		ttrpc_client_destroy(other);
+		world_run_for(w, 10);
+	}
+	assert_int_equal(world_kill(w, "c1", "", 9), 0);
+	assert_int_equal(world_wait(w, "c1", ""), 137);
+}
+
 static void what_is_not_supported_says_so(void **state)
 {
 	Containerd__Task__V2__CheckpointTaskRequest checkpoint =
@@ -652,6 +740,8 @@ int main(void)
 		WORLD_CLAIM(who_waits_is_told_when_a_created_container_is_deleted),
 		WORLD_CLAIM(waiters_whose_connection_is_gone_do_not_pile_up),
 		WORLD_CLAIM(paused_container_is_shown_as_such_with_its_execs),
+		WORLD_CLAIM(who_waits_for_a_paused_container_hears_of_its_resumption_or_end),
+		WORLD_CLAIM(those_who_wait_and_leave_make_room_for_others),
 		WORLD_CLAIM(what_is_not_supported_says_so),
 		WORLD_CLAIM(connect_never_fails),
 		WORLD_CLAIM(shutdown_ends_a_sandbox_that_never_held_anything),
