@@ -49,6 +49,7 @@ void mount_tree_finish(struct mount_tree *tree)
 {
 	cleanup_close_p(&tree->root_fd);
 	cleanup_close_p(&tree->share_fd);
+	cleanup_close_p(&tree->shm_fd);
 	cleanup_close_p(&tree->proc_fd);
 	cleanup_close_p(&tree->sys_fd);
 	cleanup_close_p(&tree->devpts_fd);
@@ -210,6 +211,12 @@ static int open_target(struct request *q, struct err *err)
 	return check_target(q, err);
 }
 
+/* The guest's own memory, rather than something below the share. */
+static bool is_shm(const struct request *q)
+{
+	return q->source && q->source[0] == '/';
+}
+
 /*
  * Folders are asked for as such first: each mount of the host's is one of its own here, made when
  * its place is first used as a folder. Otherwise the place itself would be mounted in the container,
@@ -222,6 +229,10 @@ static int open_source(struct request *q, struct err *err)
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
 
+	if (is_shm(q)) {
+		q->source_fd = fcntl(q->tree->shm_fd, F_DUPFD_CLOEXEC, 0);
+		return q->source_fd < 0 ? err_set_errno(err, -errno, "open '%s' of the guest", q->source) : 0;
+	}
 	if (!q->source || q->tree->share_fd < 0)
 		return err_set(err, -EINVAL, "the host shares no folder for its source '%s'",
 			       q->m->source ? q->m->source : "");
@@ -247,6 +258,9 @@ static int make_bind(struct request *q, struct err *err)
 
 	if (fd < 0)
 		return fd;
+	/* What an engine mounts for that purpose is as the guest's own: no devices, no programs. */
+	if (is_shm(q))
+		clear = 0;
 	if (q->open_below)
 		set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	if ((q->m->flags | q->m->cleared_flags) & (MS_RELATIME | MS_NOATIME | MS_STRICTATIME))

@@ -23,13 +23,14 @@
 struct mount_tree {
 	int root_fd;   /* root mount of the container, O_PATH */
 	int share_fd;  /* SETUP_SHARE_PATH, O_PATH; -1: no bind has a source */
+	int shm_fd;    /* SETUP_SHM_PATH, O_PATH; -1: there is none */
 	int proc_fd;   /* topmost mount at /proc, -1: none */
 	int sys_fd;    /* topmost mount at /sys, -1: none */
 	const struct userns *userns; /* NULL: ids are the guest's */
 	int devpts_fd; /* detached devpts instance made by the agent, mounted by the first devpts entry; -1 */
 };
 
-#define MOUNT_TREE_INIT { .root_fd = -1, .share_fd = -1, .proc_fd = -1, .sys_fd = -1, .devpts_fd = -1 }
+#define MOUNT_TREE_INIT { .root_fd = -1, .share_fd = -1, .shm_fd = -1, .proc_fd = -1, .sys_fd = -1, .devpts_fd = -1 }
 void mount_tree_finish(struct mount_tree *tree);
 
 /* What a type is to us. */
@@ -49,7 +50,7 @@ int mount_kind_of(const struct oci_mount *m, struct err *err);
 /*
  * Mount one entry.
  *
- * @source      for binds: path below the share, relative to share_fd; NULL otherwise
+ * @source      for binds: path below the share, relative to share_fd, or SETUP_SHM_PATH; NULL otherwise
  * @open_below  a read-only bind whose parts the host tells apart: no such flag here, which would cover
  *              them all
  *

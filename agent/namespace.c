@@ -68,10 +68,20 @@ static bool key_valid(const char *key)
 	return true;
 }
 
+static int open_own(enum oci_namespace type, int *ret, struct err *err)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", shared_file[type]);
+	*ret = open(path, O_RDONLY | O_CLOEXEC);
+	return *ret < 0 ? err_set_errno(err, -errno, "open '%s'", path) : 0;
+}
+
 int namespace_shared_ref(struct namespace_registry *registry, enum oci_namespace type, const char *key,
 			 struct namespace_shared **ret, struct err *err)
 {
 	struct namespace_shared *unused = NULL;
+	int r;
 
 	if ((unsigned int)type >= OCI_NS_COUNT || !shared_file[type])
 		return err_set(err, -EOPNOTSUPP, "a shared %s namespace is not supported in the guest",
@@ -91,11 +101,12 @@ int namespace_shared_ref(struct namespace_registry *registry, enum oci_namespace
 	}
 	if (!unused)
 		return err_set(err, -ENOSPC, "more than %u shared namespaces", NAMESPACE_SHARED_MAX);
+	if (!strcmp(key, NAMESPACE_KEY_OWN) && (r = open_own(type, &unused->fd, err)) < 0)
+		return r;
 	unused->registry = registry;
 	unused->type = type;
 	memcpy(unused->key, key, strlen(key) + 1);
 	unused->refs = 1;
-	unused->fd = -EBADF;
 	*ret = unused;
 	return 0;
 }

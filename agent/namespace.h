@@ -24,6 +24,8 @@
 #include "common/err.h"
 #include "common/oci.h"
 
+/* The agent's own namespace of any type that can be shared: what stands for the host's in a guest. */
+#define NAMESPACE_KEY_OWN "vm"
 #define NAMESPACE_KEY_MAX 64u
 /* Shared namespaces of one sandbox; a pod has three. */
 #define NAMESPACE_SHARED_MAX 64u

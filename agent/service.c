@@ -82,7 +82,7 @@ void service_on_container_done(struct container *c, int code, const struct err *
 /* ---- the table ---- */
 
 /* What a request names, and is therefore found before its handler runs. */
-enum service_subject { NOTHING, CONTAINER, PROCESS };
+enum service_subject { NOTHING, CONTAINER, PROCESS, STDIO };
 
 struct service_method {
 	enum service_subject subject;
@@ -106,11 +106,13 @@ static const struct ttrpc_method service_methods[] = {
 	METHOD("AddProcess", add_process_request, empty, CONTAINER, service_add_process),
 	METHOD("SignalProcess", signal_process_request, empty, PROCESS, service_signal_process),
 	METHOD("WaitProcess", process_ref, wait_process_response, PROCESS, service_wait_process),
-	METHOD("ReadOutput", read_output_request, read_output_response, PROCESS, service_read_output),
-	METHOD("WriteInput", write_input_request, write_input_response, PROCESS, service_write_input),
-	METHOD("CloseInput", process_ref, empty, PROCESS, service_close_input),
-	METHOD("CloseOutput", close_output_request, empty, PROCESS, service_close_output),
-	METHOD("ResizeTerminal", resize_terminal_request, empty, PROCESS, service_resize_terminal),
+	METHOD("ReadOutput", read_output_request, read_output_response, STDIO, service_read_output),
+	METHOD("WriteInput", write_input_request, write_input_response, STDIO, service_write_input),
+	METHOD("CloseInput", process_ref, empty, STDIO, service_close_input),
+	METHOD("CloseOutput", close_output_request, empty, STDIO, service_close_output),
+	METHOD("OpenConnection", open_connection_request, empty, NOTHING, service_open_connection),
+	METHOD("CloseConnection", connection_ref, empty, NOTHING, service_close_connection),
+	METHOD("ResizeTerminal", resize_terminal_request, empty, STDIO, service_resize_terminal),
 	METHOD("PauseContainer", container_ref, empty, CONTAINER, service_pause_container),
 	METHOD("ResumeContainer", container_ref, empty, CONTAINER, service_resume_container),
 	METHOD("ListProcesses", container_ref, list_processes_response, CONTAINER, service_list_processes),
@@ -140,18 +142,31 @@ static const char *request_text(const ProtobufCMessage *message, const char *nam
 	return *(char *const *)((const char *)message + field->offset);
 }
 
+static int find_process(struct service_call *c, const char *container, const ProtobufCMessage *message,
+			enum service_subject subject, struct err *err)
+{
+	int rc = container_find(c->service->containers, container, &c->container, err);
+
+	if (rc < 0 || subject == CONTAINER)
+		return rc;
+	rc = container_find_process(c->container, request_text(message, "exec_id"), &c->process, err);
+	if (rc >= 0)
+		c->stdio = process_stdio(c->process);
+	return rc;
+}
+
 static int find_subject(struct service_call *c, enum service_subject subject,
 			const ProtobufCMessage *message, struct err *err)
 {
-	int rc;
+	const char *container;
 
 	if (subject == NOTHING)
 		return 0;
-	rc = container_find(c->service->containers, request_text(message, "container_id"), &c->container,
-			    err);
-	if (rc < 0 || subject == CONTAINER)
-		return rc;
-	return container_find_process(c->container, request_text(message, "exec_id"), &c->process, err);
+	container = request_text(message, "container_id");
+	if (subject != STDIO || container[0])
+		return find_process(c, container, message, subject, err);
+	c->stdio = connections_find(c->service->connections, request_text(message, "exec_id"));
+	return c->stdio ? 0 : err_set(err, -ENOENT, "connection does not exist");
 }
 
 static void dispatch(struct ttrpc_call *call, const void *message, void *userdata)
@@ -175,9 +190,11 @@ int service_create(struct loop *loop, struct container_table *containers, struct
 	if (!s)
 		return -ENOMEM;
 	if (network_create(loop, NULL, &s->network) < 0 || names_create(loop, CGROUP_ROOT, &s->names) < 0 ||
-	    machine_create(loop, container_table_reaper(containers), MACHINE_SYSFS, &s->machine) < 0) {
+	    machine_create(loop, container_table_reaper(containers), MACHINE_SYSFS, &s->machine) < 0 ||
+	    connections_create(loop, &s->connections) < 0) {
 		network_destroy(s->network);
 		names_destroy(s->names);
+		machine_destroy(s->machine);
 		free(s);
 		return -ENOMEM;
 	}
@@ -203,6 +220,7 @@ void service_destroy(struct service *s)
 	network_destroy(s->network);
 	names_destroy(s->names);
 	machine_destroy(s->machine);
+	connections_destroy(s->connections);
 	free(s);
 }
 

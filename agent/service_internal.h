@@ -9,6 +9,7 @@
 #ifndef ONGGI_AGENT_SERVICE_INTERNAL_H
 #define ONGGI_AGENT_SERVICE_INTERNAL_H
 
+#include "agent/connection.h"
 #include "agent/container.h"
 #include "agent/machine.h"
 #include "agent/names.h"
@@ -27,6 +28,7 @@ struct service {
 	struct network *network;
 	struct names *names;
 	struct machine *machine;
+	struct connections *connections;
 	struct ttrpc_service ttrpc;
 	const struct service_hooks *hooks;
 	struct ttrpc_call *shutdown_call; /* a Shutdown is under way */
@@ -40,6 +42,7 @@ struct service_call {
 	struct ttrpc_call *call;
 	struct container *container; /* by the request's container_id; NULL unless the row asks for it */
 	struct process *process;     /* by its exec_id too; NULL unless the row asks for it */
+	struct stdio *stdio;	     /* of that process, or of a connection; NULL unless the row asks for it */
 };
 
 /* The handler has answered, or will from a callback. */
@@ -89,6 +92,8 @@ int service_read_output(const struct service_call *c, const void *message, struc
 int service_write_input(const struct service_call *c, const void *message, struct err *err);
 int service_close_input(const struct service_call *c, const void *message, struct err *err);
 int service_close_output(const struct service_call *c, const void *message, struct err *err);
+int service_open_connection(const struct service_call *c, const void *message, struct err *err);
+int service_close_connection(const struct service_call *c, const void *message, struct err *err);
 int service_resize_terminal(const struct service_call *c, const void *message, struct err *err);
 
 /* service_network.c */

@@ -32,7 +32,7 @@ int service_read_output(const struct service_call *c, const void *message, struc
 
 	if (rc < 0)
 		return rc;
-	rc = stdio_read(process_stdio(c->process), (enum stdio_stream)request->stream, request->max_bytes,
+	rc = stdio_read(c->stdio, (enum stdio_stream)request->stream, request->max_bytes,
 			on_read, c->call);
 	if (rc < 0)
 		return err_set_errno(err, rc, "read stream %u, at most %u bytes", request->stream,
@@ -58,7 +58,7 @@ static void on_written(int code, size_t written, void *userdata)
 int service_write_input(const struct service_call *c, const void *message, struct err *err)
 {
 	const Onggi__Agent__V1__WriteInputRequest *request = message;
-	int rc = stdio_write(process_stdio(c->process), request->data.data, request->data.len, on_written,
+	int rc = stdio_write(c->stdio, request->data.data, request->data.len, on_written,
 			     c->call);
 
 	if (rc < 0)
@@ -70,7 +70,7 @@ int service_close_input(const struct service_call *c, const void *message, struc
 {
 	(void)message;
 	(void)err;
-	stdio_close_input(process_stdio(c->process));
+	stdio_close_input(c->stdio);
 	return 0;
 }
 
@@ -80,7 +80,7 @@ int service_close_output(const struct service_call *c, const void *message, stru
 	int rc = check_stream(request->stream, err);
 
 	if (rc >= 0)
-		stdio_close_output(process_stdio(c->process), (enum stdio_stream)request->stream);
+		stdio_close_output(c->stdio, (enum stdio_stream)request->stream);
 	return rc;
 }
 
@@ -92,6 +92,24 @@ int service_resize_terminal(const struct service_call *c, const void *message, s
 	if (request->columns > TERMINAL_MAX || request->rows > TERMINAL_MAX)
 		return err_set(err, -EINVAL, "fields 'columns' and 'rows': %u x %u is over %u",
 			       request->columns, request->rows, TERMINAL_MAX);
-	rc = stdio_resize(process_stdio(c->process), (uint16_t)request->columns, (uint16_t)request->rows);
+	rc = stdio_resize(c->stdio, (uint16_t)request->columns, (uint16_t)request->rows);
 	return rc < 0 ? err_set_errno(err, rc, "set the size of the terminal") : 0;
+}
+
+int service_open_connection(const struct service_call *c, const void *message, struct err *err)
+{
+	const Onggi__Agent__V1__OpenConnectionRequest *request = message;
+
+	if (request->port == 0 || request->port > UINT16_MAX)
+		return err_set(err, -EINVAL, "field 'port': %u is not from 1 to 65535", request->port);
+	return connections_open(c->service->connections, request->id, (uint16_t)request->port, err);
+}
+
+int service_close_connection(const struct service_call *c, const void *message, struct err *err)
+{
+	const Onggi__Agent__V1__ConnectionRef *request = message;
+
+	(void)err;
+	connections_close(c->service->connections, request->id);
+	return 0;
 }

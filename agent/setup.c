@@ -80,7 +80,8 @@ static int copy_paths(struct setup *s, const struct setup_request *q, struct err
 	}
 	for (size_t i = 0; i < q->n_sources; i++) {
 		const struct setup_mount_source *source = &q->sources[i];
-		const char *path = below_share(share, source->path);
+		bool shm = !strcmp(source->path, SETUP_SHM_PATH);
+		const char *path = shm ? source->path : below_share(share, source->path);
 
 		if (source->index >= q->spec->n_mounts || s->sources[source->index])
 			return err_set(err, -EINVAL, "source for mounts[%u]: no such mount, or given twice",

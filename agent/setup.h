@@ -40,11 +40,13 @@
 
 /* Where the host's folders are mounted in the guest; rootfs and bind sources lie below it. */
 #define SETUP_SHARE_PATH "/run/onggi/share"
+/* The guest's own memory file system, which containers of a pod share. */
+#define SETUP_SHM_PATH "/dev/shm"
 
 /* Where the source of spec->mounts[index] is found in the guest. */
 struct setup_mount_source {
 	uint32_t index;
-	const char *path; /* absolute, below SETUP_SHARE_PATH */
+	const char *path; /* absolute, below SETUP_SHARE_PATH; or SETUP_SHM_PATH */
 	bool has_mounts_below; /* on the host, with flags that are not to be covered by ours */
 };
 

@@ -170,6 +170,8 @@ static int open_share(struct state *s, struct err *err)
 	s->tree.share_fd = open(s->setup->share_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->tree.share_fd < 0)
 		return err_set_errno(err, -errno, "open '%s'", s->setup->share_path);
+	/* Where there is none nobody will ask for it. */
+	s->tree.shm_fd = open(SETUP_SHM_PATH, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -197,6 +198,9 @@ static void input_close(struct stdio *s)
 {
 	loop_source_destroy(s->in_source);
 	s->in_source = NULL;
+	/* What is no socket does not mind. */
+	if (s->in >= 0)
+		shutdown(s->in, SHUT_WR);
 	cleanup_close_p(&s->in);
 }
 
@@ -352,6 +356,20 @@ int stdio_open_terminal(struct stdio *s, int master, int slave, struct err *err)
 	s->in = fcntl(master, F_DUPFD_CLOEXEC, 0);
 	if (s->in < 0)
 		return err_set_errno(err, -errno, "duplicate the terminal");
+	return 0;
+}
+
+int stdio_open_socket(struct stdio *s, int fd, struct err *err)
+{
+	int rc;
+
+	s->out.fd = fd;
+	rc = fd_set_nonblock(fd, true);
+	if (rc < 0)
+		return err_set_errno(err, rc, "prepare the socket");
+	s->in = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (s->in < 0)
+		return err_set_errno(err, -errno, "duplicate the socket");
 	return 0;
 }
 

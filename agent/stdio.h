@@ -48,6 +48,12 @@ int stdio_open_pipes(struct stdio *s, struct err *err);
 /* Use a terminal instead; both descriptors are taken over, on failure too. */
 int stdio_open_terminal(struct stdio *s, int master, int slave, struct err *err);
 
+/*
+ * Use a connected stream socket, or one that is being connected: what comes is STDIO_OUT, the end of
+ * the input is told to the peer. Taken over, on failure too.
+ */
+int stdio_open_socket(struct stdio *s, int fd, struct err *err);
+
 /* What the new process is to be given, borrowed until stdio_spawned. */
 void stdio_child_ends(const struct stdio *s, struct setup_stdio *ret);
 /* The process has its descriptors: close the agent's copies. */

@@ -17,6 +17,7 @@
 #include "common/path.h"
 #include "hypervisor/accel.h"
 #include "shim/monitor.h"
+#include "shim/sandbox_forward.h"
 #include "shim/sandbox_machine.h"
 #include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
@@ -280,6 +281,15 @@ static int open_folders(struct sandbox *s, struct err *err)
 	return sandbox_record_save(s->rootfd, s->record, err);
 }
 
+/* For port-forward of pods. Without it they work all the same. */
+static void forward_loopback(struct sandbox *s)
+{
+	struct err err = ERR_INIT;
+
+	if (s->record->cri_sandbox_id && sandbox_forward_create(s, &s->forward, &err) < 0)
+		sandbox_log(s, LOG_LEVEL_WARNING, "no port-forward: %s", err.text);
+}
+
 int sandbox_create(struct loop *loop, const struct sandbox_options *options,
 		   void (*on_empty)(void *userdata), void *userdata, struct sandbox **ret,
 		   struct err *err)
@@ -315,6 +325,8 @@ int sandbox_start(struct sandbox *s, struct err *err)
 		r = hostshare_create(s->dirfd, s->dir, &s->share, err);
 	if (r >= 0 && s->options.network)
 		r = sandbox_network_create(s, &s->network, err);
+	if (r >= 0 && s->options.network)
+		forward_loopback(s);
 	return r < 0 ? r : sandbox_vm_start(s, err);
 }
 
@@ -352,6 +364,7 @@ void sandbox_destroy(struct sandbox *s)
 	if (!s)
 		return;
 	sandbox_shut_down(s);
+	sandbox_forward_destroy(s->forward);
 	sandbox_network_destroy(s->network);
 	loop_source_destroy(s->work);
 	loop_source_destroy(s->idle);

@@ -323,7 +323,8 @@ static void serve(struct sandbox_dns *dns, uint32_t server)
 void sandbox_dns_look(struct sandbox *s, int fd)
 {
 	uint32_t servers[RESOLV_SERVERS_MAX];
-	size_t n = fd >= 0 ? resolv_loopback_of(fd, servers) : 0;
+	/* In a Kubernetes pod a loopback address is the pod's own, where a container may serve names. */
+	size_t n = fd >= 0 && !(s->record && s->record->cri_sandbox_id) ? resolv_loopback_of(fd, servers) : 0;
 
 	if (n > 0 && !s->dns) {
 		s->dns = calloc(1, sizeof(*s->dns));

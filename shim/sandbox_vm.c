@@ -10,6 +10,7 @@
 #include "common/trace.h"
 #include "shim/machine.h"
 #include "shim/sandbox_dns.h"
+#include "shim/sandbox_forward.h"
 #include "shim/sandbox_machine.h"
 #include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
@@ -301,6 +302,7 @@ void sandbox_vm_stop(struct sandbox *s)
 	s->phase = SANDBOX_DOWN;
 	ttrpc_client_destroy(TAKE_PTR(s->agent));
 	sandbox_dns_destroy(TAKE_PTR(s->dns));
+	sandbox_forward_vm_stopped(s->forward);
 	vm_destroy(TAKE_PTR(s->vm));
 	if (s->files)
 		s->options.files->destroy(TAKE_PTR(s->files));

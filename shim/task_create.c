@@ -36,6 +36,7 @@ void task_creation_free(struct task_creation *creation)
 	oci_spec_free(creation->spec);
 	free(creation->text);
 	free(creation->open_below);
+	free(creation->pod_shm);
 	free(creation);
 }
 
@@ -174,7 +175,9 @@ static size_t fill_mounts(const struct task *c, Onggi__Agent__V1__MountSource *s
 		if (!spec->mounts[i].is_bind)
 			continue;
 		onggi__agent__v1__mount_source__init(&sources[n]);
-		if (asprintf(&paths[n], SANDBOX_GUEST_SHARE "/%s/m%zu", c->record->id, i) < 0)
+		if ((c->creation->pod_shm[i]
+			     ? asprintf(&paths[n], SANDBOX_GUEST_SHM)
+			     : asprintf(&paths[n], SANDBOX_GUEST_SHARE "/%s/m%zu", c->record->id, i)) < 0)
 			paths[n] = NULL;
 		sources[n].index = (uint32_t)i;
 		sources[n].path = paths[n];

@@ -13,6 +13,7 @@ struct task_creation {
 	char *text; /* config.json */
 	size_t len;
 	struct oci_spec *spec;
+	bool *pod_shm;	  /* of each mount: the guest has it */
 	bool *open_below; /* of each mount: what is below has flags of its own */
 	bool sent; /* the agent has been asked */
 	proc_done_fn done;

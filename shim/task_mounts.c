@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "shim/task_create.h"
 
@@ -67,6 +68,9 @@ static int attach_bind(struct task *c, const struct oci_mount *m, size_t index, 
 	return r;
 }
 
+/* As the agent has it: its own namespace. */
+#define KEY_OF_GUEST "vm"
+
 static bool propagates(const char *propagation)
 {
 	static const char *const words[] = { "slave", "rslave", "shared", "rshared" };
@@ -76,6 +80,21 @@ static bool propagates(const char *propagation)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * The shared memory that an engine mounts for a pod's containers. Its place is the guest's memory: through the file server
+ * the same file would be other memory in each container. containerd: <state>/sandboxes/<sandbox id>/shm; CRI-O:
+ * <storage>/<sandbox id>/userdata/shm; the host's for a pod that wants the host's ipc.
+ */
+static bool is_pod_shm(const struct task *c, const struct oci_mount *m)
+{
+	const char *id = c->sandbox->record->cri_sandbox_id, *name = m->source ? strrchr(m->source, '/') : NULL;
+
+	if (!id || !id[0] || !m->is_bind || !name || strcmp(m->destination, SANDBOX_GUEST_SHM) != 0 ||
+	    strcmp(name, "/shm") != 0)
+		return false;
+	return strstr(m->source, id) || !strcmp(m->source, SANDBOX_GUEST_SHM);
 }
 
 struct rootfs_args {
@@ -116,7 +135,8 @@ int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *
 	int r;
 
 	c->creation->open_below = calloc(spec->n_mounts + 1, sizeof(bool));
-	if (!c->creation->open_below)
+	c->creation->pod_shm = calloc(spec->n_mounts + 1, sizeof(bool));
+	if (!c->creation->open_below || !c->creation->pod_shm)
 		return -ENOMEM;
 
 	r = hostshare_add_container(c->sandbox->share, c->record->id, err);
@@ -126,7 +146,8 @@ int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < spec->n_mounts; i++) {
-		if (!spec->mounts[i].is_bind)
+		c->creation->pod_shm[i] = is_pod_shm(c, &spec->mounts[i]);
+		if (!spec->mounts[i].is_bind || c->creation->pod_shm[i])
 			continue;
 		r = attach_bind(c, &spec->mounts[i], i, err);
 		if (r < 0)
@@ -143,13 +164,30 @@ static const bool can_share[OCI_NS_COUNT] = {
 	[OCI_NS_USER] = true, [OCI_NS_CGROUP] = true,
 };
 
+/*
+ * For containerd all containers of a VM have one pid, ours. Who names namespaces by it means those of the pod, which are the
+ * first container's (CRI's sandbox container).
+ */
+static struct task *first_one(struct sandbox *s, const struct task *except)
+{
+	struct task *first = NULL;
+
+	for (struct task *c = s->containers; c; c = c->next) {
+		if (c != except && task_is_alive(c))
+			first = c;
+	}
+	return first;
+}
+
 /* The container whose init's proxy has the pid in "/proc/<pid>/ns/<type>". */
-static struct task *owner_of_path(struct sandbox *s, const char *path)
+static struct task *owner_of_path(struct sandbox *s, const struct task *joiner, const char *path)
 {
 	int pid, end = 0;
 
 	if (sscanf(path, "/proc/%d/ns/%n", &pid, &end) != 1 || end == 0 || pid <= 0)
 		return NULL;
+	if (s->options.publisher && pid == getpid())
+		return first_one(s, joiner);
 	for (struct task *c = s->containers; c; c = c->next) {
 		if (c->init && c->init->host_pid == pid)
 			return c;
@@ -178,13 +216,18 @@ static bool is_proxys(const char *path)
 static int key_of_path(struct task *c, enum oci_namespace ns, const char *path, char *key,
 		       struct err *err)
 {
-	const struct task *owner = owner_of_path(c->sandbox, path);
+	const struct task *owner = owner_of_path(c->sandbox, c, path);
 	const char *type = oci_namespace_name(ns);
 	struct stat st, host;
 	char own[64];
 
 	if (owner && owner->namespace_keys[ns][0]) {
 		memcpy(key, owner->namespace_keys[ns], TASK_NAMESPACE_KEY_MAX);
+		return 0;
+	}
+	/* The first container of a pod asked for the host's. */
+	if (owner && c->sandbox->options.publisher && ns != OCI_NS_USER) {
+		snprintf(key, TASK_NAMESPACE_KEY_MAX, "%s", KEY_OF_GUEST);
 		return 0;
 	}
 	if (stat(path, &st) < 0)

@@ -48,6 +48,8 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&onggi__agent__v1__interface_stat__descriptor,
 	&onggi__agent__v1__update_machine_request__descriptor,
 	&onggi__agent__v1__update_machine_response__descriptor,
+	&onggi__agent__v1__open_connection_request__descriptor,
+	&onggi__agent__v1__connection_ref__descriptor,
 };
 
 static void check_network(const uint8_t *data, size_t size)
