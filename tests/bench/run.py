@@ -19,6 +19,7 @@ stage.world.enter()
 import engines  # noqa: E402
 import files  # noqa: E402
 import network  # noqa: E402
+import pods  # noqa: E402
 import resources  # noqa: E402
 import start  # noqa: E402
 
@@ -33,6 +34,7 @@ SECTIONS = {
     "network": ("Network", network.work),
     "engines": ("By an engine", engines.runs),
     "copies": ("Copied by an engine", engines.copies),
+    "pods": ("By containerd, and as a pod", pods.pods),
     "fifty": ("Fifty sandboxes", resources.fifty),
     "sizes": ("Sizes", resources.sizes),
 }

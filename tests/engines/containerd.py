@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """containerd in the private world, without docker: its daemon, images, its own client ctr, and its events."""
+import glob
 import json
 import os
 import re
@@ -57,9 +58,9 @@ class Containerd:
                     raise Failure(f"containerd does not work with {runtime}: {done!r}; {cls.log()[-2000:]}")
 
     @classmethod
-    def start_daemon(cls):
+    def start_daemon(cls, config=CONFIG):
         with open(world.log_file("containerd"), "ab") as log:
-            cls.daemon = subprocess.Popen(["containerd", "--config", CONFIG], stdin=subprocess.DEVNULL, stdout=log,
+            cls.daemon = subprocess.Popen(["containerd", "--config", config], stdin=subprocess.DEVNULL, stdout=log,
                                           stderr=log, start_new_session=True,
                                           env=dict(os.environ, PATH=f"{world.BUILD}:{os.environ['PATH']}"))
         wait_until(lambda: cls.run("version").code == 0 or cls.daemon.poll() is not None, "containerd answers",
@@ -171,6 +172,22 @@ def remove(t, name, code):
     done = t.ok("task", "rm", name)
     check_in(f"exit with non-zero exit code {code}", done.errors, f"exit code of {name}")
     t.ok("container", "rm", name)
+
+
+def children(pid):
+    """Of the sandbox monitor: command line -> pid."""
+    found = {}
+    for path in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(path + "/stat") as f:
+                parent = int(f.read().rpartition(")")[2].split()[1])
+            with open(path + "/cmdline") as f:
+                command = f.read().replace("\0", " ")
+        except OSError:
+            continue
+        if parent == pid:
+            found[command] = int(path.split("/")[2])
+    return found
 
 
 def bundle(t, **changes):

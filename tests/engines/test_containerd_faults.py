@@ -7,26 +7,10 @@ import time
 
 import world
 from cases import case, run
-from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, bundle, remove, status
+from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, bundle, children, remove, status
 from harness import check, check_equal, check_in, kill_quietly, wait_until
 
 COUNTER = ("sh", "-c", "trap 'exit 5' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep .2 & wait $!; done")
-
-
-def children(pid):
-    """Of the sandbox monitor: command line -> pid."""
-    found = {}
-    for path in glob.glob("/proc/[0-9]*"):
-        try:
-            with open(path + "/stat") as f:
-                parent = int(f.read().rpartition(")")[2].split()[1])
-            with open(path + "/cmdline") as f:
-                command = f.read().replace("\0", " ")
-        except OSError:
-            continue
-        if parent == pid:
-            found[command] = int(path.split("/")[2])
-    return found
 
 
 @case("containerd", "containerd is killed and begins anew", runtimes=("onggi",))
