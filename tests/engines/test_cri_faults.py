@@ -35,6 +35,19 @@ def parts(t):
                 wait_until(lambda: pod.status().state == pod.pb.SANDBOX_NOTREADY, "the pod is not ready")
 
 
+@case("cri", "the sandbox container is killed")
+def sandbox_container(t):
+    with Pod(t.runtime, "headless") as pod:
+        pod.container("one", "sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 1000 & wait $!; done")
+        pod.says("one", "ready")
+        with t.line("the pod is not ready; what runs in it runs on until it is stopped"):
+            t.ok("task", "kill", "-s", "KILL", pod.id)
+            wait_until(lambda: pod.status().state == pod.pb.SANDBOX_NOTREADY, "the pod is not ready")
+            check_equal(pod.out("one", "echo", "alive"), "alive", "exec")
+            pod.stop_container("one", grace=100)
+            check_equal(pod.ended("one"), 5, "exit code")
+
+
 @case("cri", "containerd is killed under a pod")
 def restart(t):
     with Pod(t.runtime, "lasting") as pod:
