@@ -217,7 +217,7 @@ class Pod:
     """A pod as kubelet runs it: one container after the other in a sandbox of its own."""
 
     def __init__(self, runtime, name, sysctls=None, resources=None, annotations=None, dns=None, pid="CONTAINER",
-                 network="POD", ipc="POD", privileged=False):
+                 memory_limit=0, network="POD", ipc="POD", privileged=False):
         pb = self.pb = Cri.client.pb
         self.name, self.attempts, self.containers = name, {}, {}
         self.uid = str(uuid.uuid4())
@@ -234,6 +234,8 @@ class Pod:
                 resources=pb.LinuxContainerResources(**resources) if resources else None,
                 security_context=pb.LinuxSandboxSecurityContext(namespace_options=self.namespaces, privileged=privileged)))
         make_pod_cgroups(self.uid)
+        if memory_limit:
+            limit_memory(self.uid, memory_limit)
         self.id, self.removed = None, False
         try:
             self.id = Cri.client.RunPodSandbox(pb.RunPodSandboxRequest(config=self.config, runtime_handler=runtime)).id
@@ -353,8 +355,18 @@ class Pod:
 
 
 def pod_cgroups(uid):
+    if os.path.exists(os.path.join(world.CGROUPS, "cgroup.controllers")):
+        return [os.path.join(world.CGROUPS, "kubepods", "pod" + uid)]
     return [os.path.join(world.CGROUPS, name, "kubepods", "pod" + uid) for name in os.listdir(world.CGROUPS)
             if os.path.isdir(os.path.join(world.CGROUPS, name))]
+
+
+def limit_memory(uid, size):
+    """Of the pod as a whole, which kubelet does when all its containers have limits."""
+    for folder in pod_cgroups(uid):
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            if os.path.exists(os.path.join(folder, name)):
+                world.write(os.path.join(folder, name), str(size))
 
 
 def make_pod_cgroups(uid):

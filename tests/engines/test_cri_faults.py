@@ -101,6 +101,25 @@ def stats(t):
             wait_until(lambda: pod.state("greedy").reason == "OOMKilled", "the reason is known")
 
 
+# What docs/kubernetes.md recommends for a RuntimeClass.
+OVERHEAD_MIB = 256
+
+
+@case("cri", "a pod's own limit", runtimes=("onggi",))
+def overhead(t):
+    limit = 128
+    with Pod(t.runtime, "tight", memory_limit=(limit + OVERHEAD_MIB) * MIB, resources={"memory_limit_in_bytes": limit * MIB}) as pod:
+        folder = pod.volume("big")
+        with open(os.path.join(folder, "file"), "wb") as f:
+            for _ in range(400):
+                f.write(os.urandom(MIB))
+        pod.container("one", "sleep", "1000", mounts=((folder, "/big", True),), resources={"memory_limit_in_bytes": limit * MIB})
+        with t.line("with the recommended overhead it holds a guest that uses all it can"):
+            pod.sh("one", "dd if=/dev/zero of=/dev/shm/fill bs=1M count=100; cat /big/file >/dev/null; "
+                          "for i in $(seq 50); do ls -lR /bin /etc /proc/self >/dev/null; md5sum /bin/busybox; done")
+            check_equal(pod.out("one", "echo", "alive"), "alive", "exec")
+
+
 def total_mib(pod, name):
     return int(pod.sh(name, "awk '/^MemTotal/ {print $2}' /proc/meminfo")) // 1024
 
