@@ -179,7 +179,8 @@ _accelerator = []
 def accelerator():
     """What onggi's own probe says of this machine."""
     if not _accelerator:
-        runtime = Runtime("probe", [world.RUNTIME], accel=os.environ.get("ONGGI_TEST_ACCEL", "auto"))
+        # Without a template: one would be made meanwhile, and be measured with the rest.
+        runtime = Runtime("probe", [world.RUNTIME], accel=os.environ.get("ONGGI_TEST_ACCEL", "auto"), template="off")
         runtime.run(bundle(["true"], "probe"), "probe")
         with open(os.path.join(runtime.dir, "state", "cache", "kvm.json")) as f:
             _accelerator.append("kvm" if json.load(f)["works"] else "tcg")
