@@ -20,10 +20,11 @@
 /* In the agent's environment, where the kernel puts words of its command line that it does not know. */
 #define PREPARE_VARIABLE "onggi_prepare"
 /*
- * How long a guest stays alone afterwards: one second after the boot the kernel corrects its clock's
- * rate and switches to finer timers, and none of it is announced.
+ * How long a guest stays alone afterwards. None of what happens then is announced: one second after the
+ * boot the kernel corrects its clock's rate and switches to finer timers, and two seconds after the
+ * balloon's driver has started it reports the free memory to the host, piece by piece.
  */
-#define PREPARE_SETTLE_MS 1200u
+#define PREPARE_SETTLE_MS 3000u
 
 /* Whether this guest is to become a template. */
 bool prepare_wanted(void);

@@ -24,6 +24,8 @@
 #define VM_FOLDER "vm"
 /* Tells the agent that clones will be made of its guest (agent/prepare.h). */
 #define PREPARE "onggi_prepare=1"
+/* What that may take beyond a boot, ms; most of it is waiting. */
+#define PREPARE_TIMEOUT_MS 30000u
 
 struct maker {
 	struct loop *loop;
@@ -171,7 +173,7 @@ int template_make(const struct config *config, enum vm_accel accel, unsigned int
 	if (!replace && is_there(store, description, config))
 		return 0;
 	template_make_room(store);
-	r = fill(draft, driver, &machine, config->boot_timeout_ms, err);
+	r = fill(draft, driver, &machine, config->boot_timeout_ms + PREPARE_TIMEOUT_MS, err);
 	return r < 0 ? r : template_commit(TAKE_PTR(draft), description, err);
 }
 

@@ -21,7 +21,7 @@
  * is there.
  *
  * Returns 0; -EWOULDBLOCK somebody else is making it just now; -ETIMEDOUT the guest did not come up
- * within config.boot_timeout_ms; errnos of vm_create, vm_save and template_begin.
+ * within config.boot_timeout_ms and 30 s more; errnos of vm_create, vm_save and template_begin.
  */
 int template_make(const struct config *config, enum vm_accel accel, unsigned int vcpus,
 		  uint64_t memory_mib, bool replace, struct err *err);
