@@ -58,6 +58,7 @@ struct task {
 	size_t n_resume_listeners;
 	bool updating; /* its limits are being changed */
 	unsigned int hook_kinds;	/* bit 1 << kind: the specification has hooks of that kind */
+	bool create_told; /* to containerd */
 	bool deleting;
 	bool removed; /* no longer in the sandbox's list */
 };

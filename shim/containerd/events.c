@@ -23,7 +23,7 @@ static Containerd__Task__V2__Timestamp exited_at(const struct proc *p)
 	return t;
 }
 
-void event_created(const struct task *c, const Containerd__Task__V2__CreateTaskRequest *request)
+void event_created(struct task *c, const Containerd__Task__V2__CreateTaskRequest *request)
 {
 	Containerd__Events__TaskCreate event = CONTAINERD__EVENTS__TASK_CREATE__INIT;
 	Containerd__Events__TaskIO io = CONTAINERD__EVENTS__TASK_IO__INIT;
@@ -40,6 +40,7 @@ void event_created(const struct task *c, const Containerd__Task__V2__CreateTaskR
 	event.n_rootfs = request->n_rootfs;
 	event.io = &io;
 	event.pid = (uint32_t)proc_host_pid(c->init);
+	c->create_told = true;
 	send(c, "/tasks/create", "TaskCreate", &event.base);
 }
 
@@ -108,8 +109,8 @@ void event_stopped(struct proc *p)
 	struct task *c = p->container;
 	struct proc *init = c->init;
 
-	/* An exec that never ran has no exit; what was never created is nobody's concern. */
-	if (!publisher_of(c) || c->creation)
+	/* An exec that never ran has no exit; what was never created, as when a hook failed, is nobody's concern. */
+	if (!publisher_of(c) || !c->create_told)
 		return;
 	if (!proc_is_init(p) && p->ran)
 		tell_exit(p);

@@ -14,7 +14,7 @@
 #include "common/proto/task.pb-c.h"
 #include "shim/task.h"
 
-void event_created(const struct task *c, const Containerd__Task__V2__CreateTaskRequest *request);
+void event_created(struct task *c, const Containerd__Task__V2__CreateTaskRequest *request);
 void event_started(const struct proc *p);
 void event_exec_added(const struct proc *p);
 /* A process counts as stopped. */

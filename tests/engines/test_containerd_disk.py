@@ -8,7 +8,7 @@ import os
 import ttrpc
 import world
 from cases import case, run
-from harness import Failure, check, check_equal, check_in
+from harness import Failure, check, check_equal, check_in, kill_quietly, wait_until
 from shim import Shim
 
 ROOT = os.path.join(world.BUILD, "images", "busybox", "rootfs")
@@ -59,12 +59,18 @@ def result(t, mounts, *command, edit=None):
         return code, f.read()
 
 
+def link_to(link):
+    with contextlib.suppress(OSError):
+        return os.readlink(link)
+    return None
+
+
 def processes_with(path):
     """Commands of who has the file open."""
     found = []
     for link in glob.glob("/proc/[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if os.readlink(link) == path:
+        if link_to(link) == path:
+            with contextlib.suppress(OSError):
                 with open(f"/proc/{link.split('/')[2]}/comm") as f:
                     found.append(f.read().strip())
     return found
@@ -118,6 +124,25 @@ def writable(t):
             s.create()
             s.delete()
         check("needs_recovery" not in must("dumpe2fs", "-h", path), "its journal is to be replayed")
+
+
+@case("containerd", "a disk whose VM is killed", runtimes=("onggi",))
+def killed(t):
+    path = ext4(t)
+    with Shim(t, "disk", ("sh", "-c", "echo first >/first; sync; >/synced; while :; do echo x >>/growing; done"),
+              rootfs=[("ext4", path, [])]) as s:
+        s.create()
+        s.start()
+        wait_until(lambda: s.exec("x", "test", "-e", "/synced") == 0, "it has written, and all is on the disk")
+        vmm, = {link.split("/")[2] for link in glob.glob("/proc/[0-9]*/fd/*") if link_to(link) == path}
+        kill_quietly(int(vmm))
+        with t.line("the end is told, and nobody holds the disk"):
+            check_equal(s.wait(), 137, "exit code")
+            s.delete()
+            check_equal(processes_with(path), [], "who has it open")
+    with t.line("the next container's guest repairs it as after a loss of power"):
+        check_equal(result(t, ("ext4", path, []), "cat /first"), (0, "first\n"), "result")
+        check_equal(run(["e2fsck", "-f", "-n", path]).code, 0, "e2fsck")
 
 
 @case("containerd", "a rootfs on a disk that is read-only", runtimes=("onggi",))

@@ -36,6 +36,7 @@ struct world {
 	struct ttrpc_server *server;
 	struct ttrpc_client *client;
 	bool empty;
+	struct publisher *publisher; /* NULL: the command line is the caller */
 	bool network; /* the sandbox reproduces the namespace of the test */
 	struct err err;
 	int fds_before;
@@ -81,6 +82,8 @@ static inline void world_start_sandbox(struct world *w)
 		.memory_mib = 256,
 		.driver = &fake_driver,
 		.files = &fake_files,
+		.publisher = w->publisher,
+		.host_netns_fd = -EBADF,
 	};
 
 	mkdirat(w->rootfd, "sandboxes/s1", 0700);
