@@ -161,15 +161,17 @@ static bool fake_open_stdio(struct fake_process *p)
 	return p->fds[0] >= 0 && p->fds[1] >= 0 && p->fds[2] >= 0;
 }
 
-static void fake_child(struct fake_process *p)
+static void fake_child(struct fake_process *p, pid_t monitor)
 {
+	/* A guest goes with its monitor, and with one that has gone already. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != monitor)
+		raise(SIGKILL);
 	for (int i = 0; i < 3; i++)
 		if (dup2(p->fds[i], i) < 0)
 			_exit(126);
 	loop_child_reset();
 	setpgid(0, 0);
-	/* A guest goes with its monitor. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execvp(p->argv[0], p->argv);
 	_exit(127);
 }
@@ -275,6 +277,7 @@ static void fake_start(struct ttrpc_call *call, const void *request, void *userd
 	Containerd__Task__V2__StartResponse out = CONTAINERD__TASK__V2__START_RESPONSE__INIT;
 	struct fake *f = userdata;
 	struct fake_process *p = fake_find(f, in->id, in->exec_id);
+	pid_t monitor;
 
 	if (!p) {
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "no such process");
@@ -286,9 +289,10 @@ static void fake_start(struct ttrpc_call *call, const void *request, void *userd
 				"exec: \"%s\": executable file not found in $PATH", p->argv[0]);
 		return;
 	}
+	monitor = getpid();
 	p->pid = fork();
 	if (p->pid == 0)
-		fake_child(p);
+		fake_child(p, monitor);
 	/* Here too: a kill may come before the child has got that far. */
 	setpgid(p->pid, p->pid);
 	for (int i = 0; i < 3; i++) {
