@@ -92,6 +92,7 @@ static void commands_about_an_unknown_container_fail_with_does_not_exist(void **
 	assert_int_equal(runtime_code(&w, "exec", "nope", "true"), 255);
 	assert_contains(last_err, "does not exist");
 	assert_int_equal(runtime_code(&w, "delete", "--force", "nope"), 0);
+	assert_string_equal(last_err, "");
 	world_close(&w);
 }
 
