@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from harness import check, check_equal, check_in, claim, kill_quietly, wait_until
+from harness import check, check_equal, check_in, claim, kill_quietly, processes, wait_until
 from store import clones, fresh_store, made, makers, names, unfinished
 
 @claim("the first container boots and leaves a template, the second goes on from it")
@@ -225,6 +225,44 @@ def maker_killed(box):
     box.ok("template", "create")
     check_equal((len(names(store)), unfinished(store)), (1, []), "templates")
     box.ok("delete", "--force", "c1")
+
+
+def machine_of_maker():
+    return [pid for pid, text in processes().items() if "-name onggi-template" in text]
+
+
+def draft_has(store, name):
+    """Whether something was written into @name of a template that is being made."""
+    for draft in unfinished(store):
+        try:
+            with open(os.path.join(store, draft, name), "rb") as f:
+                if os.lseek(f.fileno(), 0, os.SEEK_DATA) >= 0:
+                    return True
+        except OSError:
+            pass
+    return False
+
+
+@claim("template create that is killed at any step leaves no machine, and the next one succeeds")
+def killed_at_each_step(box):
+    store = fresh_store(box)
+    steps = {
+        "a folder is there": lambda: unfinished(store),
+        "the machine runs": machine_of_maker,
+        "the guest has memory": lambda: draft_has(store, "memory"),
+        "the state is being written": lambda: draft_has(store, "state"),
+    }
+    for what, reached in steps.items():
+        making = box.popen("template", "create")
+        wait_until(lambda: reached() or making.poll() is not None, what, 60)
+        making.kill()
+        making.communicate(timeout=60)
+        wait_until(lambda: not machine_of_maker(), f"the machine is gone that was there when {what}", 30)
+        check_equal(box.run_ok(["echo", "fine"], name=f"c{len(what)}").text, "fine\n", f"output after {what}")
+        wait_until(lambda: not makers(), "the maker that this container has started has ended", 60)
+        box.ok("template", "refresh")
+        check_equal((len(names(store)), unfinished(store)), (1, []), f"templates after {what}")
+        box.ok("template", "remove")
 
 
 @claim("template list, remove and refresh do what they say; wrong words are refused")
