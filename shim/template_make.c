@@ -33,7 +33,7 @@ struct maker {
 	struct vm *vm;
 	struct ttrpc_client *agent;
 	int state_fd;
-	bool over;
+	bool saving, over;
 	int code;
 	struct err *err;
 };
@@ -59,6 +59,7 @@ static void on_greeted(enum ttrpc_code code, const char *message, const void *re
 
 	if (m->over || code == TTRPC_UNAVAILABLE || code == TTRPC_CANCELED)
 		return;
+	m->saving = true;
 	r = vm_save(m->vm, m->state_fd, on_saved, m, m->err);
 	if (r < 0)
 		finish(m, r);
@@ -94,8 +95,8 @@ static void on_late(void *userdata)
 {
 	struct maker *m = userdata;
 
-	finish(m,
-	       err_set(m->err, -ETIMEDOUT, "the guest did not come up in time ('boot_timeout_s')"));
+	finish(m, err_set(m->err, -ETIMEDOUT, "%s in time ('boot_timeout_s')",
+			  m->saving ? "the machine's state was not saved" : "the guest did not answer"));
 }
 
 static int boot_and_save(struct maker *m, const struct vm_driver *driver,
