@@ -402,7 +402,9 @@ int setup_spawn_init(struct setup *s, const struct setup_stdio *stdio, struct se
 	if (r < 0)
 		return r;
 	s->init_pid = p->pid;
-	s->mountns_fd = mountns_hold(p->pid);
+	/* Disks are to be unmounted with the last process: who waits for its end may take them away. */
+	if (!s->disks.n)
+		s->mountns_fd = mountns_hold(p->pid);
 	r = namespace_plan_adopt(&s->plan, p->pid, err);
 	if (r < 0) {
 		/* Nobody will hear of it: it must not stay behind as a child that waits. */
