@@ -18,13 +18,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/bpf.h"
 #include "common/cleanup.h"
 
 #define RIGHTS_ALL (BPF_DEVCG_ACC_MKNOD | BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE)
@@ -297,26 +296,6 @@ int cgroup_device_run(const struct cgroup_device_program *program, uint32_t acce
 	return -EPROTO;
 }
 
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	long r = syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return r < 0 ? -errno : (int)r;
-}
-
-static int load(const struct cgroup_device_program *program)
-{
-	static const char license[] = "Apache-2.0";
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-	attr.insns = (uint64_t)(uintptr_t)program->insns;
-	attr.insn_cnt = (uint32_t)program->n;
-	attr.license = (uint64_t)(uintptr_t)license;
-	return bpf(BPF_PROG_LOAD, &attr);
-}
-
 /* The program of the standard rules, once it was needed. */
 static int standard_fd = -EBADF;
 
@@ -326,9 +305,9 @@ static int obtain(const struct cgroup_device_program *program)
 	int fd;
 
 	if (!program->is_standard)
-		return load(program);
+		return bpf_load(BPF_PROG_TYPE_CGROUP_DEVICE, 0, program->insns, program->n);
 	if (standard_fd < 0) {
-		fd = load(program);
+		fd = bpf_load(BPF_PROG_TYPE_CGROUP_DEVICE, 0, program->insns, program->n);
 		if (fd < 0)
 			return fd;
 		standard_fd = fd;
@@ -355,7 +334,7 @@ int cgroup_device_attach(int cgroup_fd, const struct cgroup_device_program *prog
 		attr.attach_flags |= BPF_F_REPLACE;
 		attr.replace_bpf_fd = (uint32_t)*prog_fd;
 	}
-	r = bpf(BPF_PROG_ATTACH, &attr);
+	r = bpf_call(BPF_PROG_ATTACH, &attr);
 	if (r < 0)
 		return err_set_errno(err, r, "attach the device rules");
 	cleanup_close_p(prog_fd);

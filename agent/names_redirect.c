@@ -4,28 +4,20 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/bpf.h"
 #include "common/cleanup.h"
-
-#define INSNS_MAX 32u
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
 
 #define CTX(field) ((int)offsetof(struct bpf_sock_addr, field))
-
-struct program {
-	struct bpf_insn insns[INSNS_MAX];
-	int n;
-};
 
 /*
  * What a socket does, and which way its port is changed. An IPv6 socket may use the address as
@@ -42,77 +34,38 @@ static const struct {
 	{ BPF_CGROUP_UDP6_RECVMSG, true, true },
 };
 
-static void emit(struct program *p, int code, int dst, int src, int off, int imm)
-{
-	p->insns[p->n++] = (struct bpf_insn){
-		.code = (uint8_t)code,
-		.dst_reg = (uint8_t)(dst & 15),
-		.src_reg = (uint8_t)(src & 15),
-		.off = (int16_t)off,
-		.imm = imm,
-	};
-}
-
-/* Leave unless the word at @field is @value. The way out is filled in at the end. */
-static void emit_check(struct program *p, int field, uint32_t value)
-{
-	emit(p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_6, field, 0);
-	emit(p, BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_2, 0, 0, (int32_t)value);
-}
-
-static void generate(struct program *p, bool ipv6, uint64_t netns, uint32_t address, uint16_t from, uint16_t to)
+static void generate(struct bpf_program *p, bool ipv6, uint64_t netns, uint32_t address, uint16_t from, uint16_t to)
 {
 	p->n = 0;
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
-	emit_check(p, CTX(user_port), htons(from));
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
+	bpf_emit_check(p, CTX(user_port), htons(from));
 	if (ipv6) {
-		emit_check(p, CTX(user_ip6[0]), 0);
-		emit_check(p, CTX(user_ip6[1]), 0);
-		emit_check(p, CTX(user_ip6[2]), htonl(0xffff));
+		bpf_emit_check(p, CTX(user_ip6[0]), 0);
+		bpf_emit_check(p, CTX(user_ip6[1]), 0);
+		bpf_emit_check(p, CTX(user_ip6[2]), htonl(0xffff));
 	}
-	emit_check(p, ipv6 ? CTX(user_ip6[3]) : CTX(user_ip4), address);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_6, 0, 0);
-	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_netns_cookie);
+	bpf_emit_check(p, ipv6 ? CTX(user_ip6[3]) : CTX(user_ip4), address);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_6, 0, 0);
+	bpf_emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_netns_cookie);
 	/* A 64-bit constant takes two instructions. */
-	emit(p, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, 0, 0, (int32_t)netns);
-	emit(p, 0, 0, 0, 0, (int32_t)(netns >> 32));
-	emit(p, BPF_JMP | BPF_JNE | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, htons(to));
-	emit(p, BPF_STX | BPF_MEM | BPF_W, BPF_REG_6, BPF_REG_2, CTX(user_port), 0);
+	bpf_emit(p, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, 0, 0, (int32_t)netns);
+	bpf_emit(p, 0, 0, 0, 0, (int32_t)(netns >> 32));
+	bpf_emit(p, BPF_JMP | BPF_JNE | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, htons(to));
+	bpf_emit(p, BPF_STX | BPF_MEM | BPF_W, BPF_REG_6, BPF_REG_2, CTX(user_port), 0);
 	for (int i = 0; i < p->n; i++) {
 		int class = BPF_CLASS(p->insns[i].code);
 
 		if ((class == BPF_JMP || class == BPF_JMP32) && BPF_OP(p->insns[i].code) == BPF_JNE)
 			p->insns[i].off = (int16_t)(p->n - i - 1);
 	}
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1);
-	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1);
+	bpf_emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-static int bpf(int cmd, union bpf_attr *attr)
+static int attach(int cgroup_fd, const struct bpf_program *p, enum bpf_attach_type type)
 {
-	long r = syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return r < 0 ? -errno : (int)r;
-}
-
-static int load(const struct program *p, enum bpf_attach_type type)
-{
-	static const char license[] = "Apache-2.0";
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
-	attr.expected_attach_type = type;
-	attr.insns = (uint64_t)(uintptr_t)p->insns;
-	attr.insn_cnt = (uint32_t)p->n;
-	attr.license = (uint64_t)(uintptr_t)license;
-	return bpf(BPF_PROG_LOAD, &attr);
-}
-
-static int attach(int cgroup_fd, const struct program *p, enum bpf_attach_type type)
-{
-	_cleanup_close_ int fd = load(p, type);
+	_cleanup_close_ int fd = bpf_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, type, p->insns, (size_t)p->n);
 	union bpf_attr attr;
 
 	if (fd < 0)
@@ -122,7 +75,7 @@ static int attach(int cgroup_fd, const struct program *p, enum bpf_attach_type t
 	attr.attach_bpf_fd = (uint32_t)fd;
 	attr.attach_type = type;
 	attr.attach_flags = BPF_F_ALLOW_MULTI;
-	return bpf(BPF_PROG_ATTACH, &attr);
+	return bpf_call(BPF_PROG_ATTACH, &attr);
 }
 
 int names_redirect(const char *cgroup, int fd, uint32_t address, uint16_t from, uint16_t to, struct err *err)
@@ -130,7 +83,7 @@ int names_redirect(const char *cgroup, int fd, uint32_t address, uint16_t from, 
 	_cleanup_close_ int cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint64_t netns = 0;
 	socklen_t len = sizeof(netns);
-	struct program p;
+	struct bpf_program p;
 
 	if (cgroup_fd < 0)
 		return err_set_errno(err, -errno, "open '%s'", cgroup);

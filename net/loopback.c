@@ -2,111 +2,76 @@
 #include "net/loopback.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/bpf.h"
 #include "common/cleanup.h"
 
-#define INSNS_MAX 64
 #define BACKLOG 128
 /* Where the program keeps the key of its lookup, from the frame pointer. */
 #define KEY_OFFSET (-4)
 
 #define CTX(field) ((int)offsetof(struct bpf_sk_lookup, field))
 
-struct program {
-	struct bpf_insn insns[INSNS_MAX];
-	int n;
-};
-
-static void emit(struct program *p, int code, int dst, int src, int off, int imm)
+static void emit_checks(struct bpf_program *p, int kind)
 {
-	assert(p->n < INSNS_MAX);
-	p->insns[p->n++] = (struct bpf_insn){
-		.code = (uint8_t)code,
-		.dst_reg = (uint8_t)(dst & 15),
-		.src_reg = (uint8_t)(src & 15),
-		.off = (int16_t)off,
-		.imm = imm,
-	};
-}
-
-/* Leave unless the word at @field is @value. The way out is filled in at the end. */
-static void emit_check(struct program *p, int field, uint32_t value)
-{
-	emit(p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_6, field, 0);
-	emit(p, BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_2, 0, 0, (int32_t)value);
-}
-
-static void emit_checks(struct program *p, int kind)
-{
-	emit_check(p, CTX(protocol), IPPROTO_TCP);
+	bpf_emit_check(p, CTX(protocol), IPPROTO_TCP);
 	if (kind == NET_LOOPBACK_IPV4) {
-		emit_check(p, CTX(family), AF_INET);
-		emit_check(p, CTX(local_ip4), htonl(INADDR_LOOPBACK));
+		bpf_emit_check(p, CTX(family), AF_INET);
+		bpf_emit_check(p, CTX(local_ip4), htonl(INADDR_LOOPBACK));
 		return;
 	}
-	emit_check(p, CTX(family), AF_INET6);
+	bpf_emit_check(p, CTX(family), AF_INET6);
 	for (int i = 0; i < 3; i++)
-		emit_check(p, CTX(local_ip6) + i * (int)sizeof(uint32_t), 0);
-	emit_check(p, CTX(local_ip6) + 3 * (int)sizeof(uint32_t), htonl(1));
+		bpf_emit_check(p, CTX(local_ip6) + i * (int)sizeof(uint32_t), 0);
+	bpf_emit_check(p, CTX(local_ip6) + 3 * (int)sizeof(uint32_t), htonl(1));
 }
 
 /*
  * One kind's part: if all checks hold, assign the socket at key @kind of the map. The lookup goes on
  * below where they do not; what bpf_sk_assign says does not matter, there is nothing else to try.
  */
-static void emit_part(struct program *p, int map_fd, int kind)
+static void emit_part(struct bpf_program *p, int map_fd, int kind)
 {
 	int first = p->n;
 
 	emit_checks(p, kind);
-	emit(p, BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, KEY_OFFSET, kind);
+	bpf_emit(p, BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, KEY_OFFSET, kind);
 	/* A 64-bit constant takes two instructions. */
-	emit(p, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_fd);
-	emit(p, 0, 0, 0, 0, 0);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
-	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, KEY_OFFSET);
-	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 7, 0);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_7, BPF_REG_0, 0, 0);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_6, 0, 0);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_0, 0, 0);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 0);
-	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_sk_assign);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_7, 0, 0);
-	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_sk_release);
+	bpf_emit(p, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_fd);
+	bpf_emit(p, 0, 0, 0, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, KEY_OFFSET);
+	bpf_emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+	bpf_emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 7, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_7, BPF_REG_0, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_6, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_0, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 0);
+	bpf_emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_sk_assign);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_7, 0, 0);
+	bpf_emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_sk_release);
 	for (int i = first; i < p->n; i++) {
 		if (p->insns[i].code == (BPF_JMP32 | BPF_JNE | BPF_K))
 			p->insns[i].off = (int16_t)(p->n - i - 1);
 	}
 }
 
-static void generate(struct program *p, int map_fd)
+static void generate(struct bpf_program *p, int map_fd)
 {
 	p->n = 0;
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
 	for (int kind = 0; kind < NET_LOOPBACK_COUNT; kind++)
 		emit_part(p, map_fd, kind);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, SK_PASS);
-	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-}
-
-/* Descriptors of the kernel's BPF objects are CLOEXEC. */
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	long r = syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return r < 0 ? -errno : (int)r;
+	bpf_emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, SK_PASS);
+	bpf_emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
 static int make_map(void)
@@ -118,7 +83,7 @@ static int make_map(void)
 	attr.key_size = sizeof(uint32_t);
 	attr.value_size = sizeof(uint64_t);
 	attr.max_entries = NET_LOOPBACK_COUNT;
-	return bpf(BPF_MAP_CREATE, &attr);
+	return bpf_call(BPF_MAP_CREATE, &attr);
 }
 
 static int put_in_map(int map_fd, int kind, int fd)
@@ -131,21 +96,7 @@ static int put_in_map(int map_fd, int kind, int fd)
 	attr.map_fd = (uint32_t)map_fd;
 	attr.key = (uint64_t)(uintptr_t)&key;
 	attr.value = (uint64_t)(uintptr_t)&value;
-	return bpf(BPF_MAP_UPDATE_ELEM, &attr);
-}
-
-static int load(const struct program *p)
-{
-	static const char license[] = "Apache-2.0";
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_SK_LOOKUP;
-	attr.expected_attach_type = BPF_SK_LOOKUP;
-	attr.insns = (uint64_t)(uintptr_t)p->insns;
-	attr.insn_cnt = (uint32_t)p->n;
-	attr.license = (uint64_t)(uintptr_t)license;
-	return bpf(BPF_PROG_LOAD, &attr);
+	return bpf_call(BPF_MAP_UPDATE_ELEM, &attr);
 }
 
 /* The program is held by its link, the map by the program. */
@@ -153,21 +104,21 @@ static int attach(int map_fd, int *ret_link)
 {
 	_cleanup_close_ int netns = -EBADF, prog = -EBADF;
 	union bpf_attr attr;
-	struct program p;
+	struct bpf_program p;
 	int r;
 
 	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return -errno;
 	generate(&p, map_fd);
-	prog = load(&p);
+	prog = bpf_load(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, p.insns, (size_t)p.n);
 	if (prog < 0)
 		return prog;
 	memset(&attr, 0, sizeof(attr));
 	attr.link_create.prog_fd = (uint32_t)prog;
 	attr.link_create.target_fd = (uint32_t)netns;
 	attr.link_create.attach_type = BPF_SK_LOOKUP;
-	r = bpf(BPF_LINK_CREATE, &attr);
+	r = bpf_call(BPF_LINK_CREATE, &attr);
 	if (r >= 0)
 		*ret_link = r;
 	return r < 0 ? r : 0;
