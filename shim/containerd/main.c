@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * containerd-shim-onggi-v2: how containerd, and CRI-O's runtime type "vm", reach the sandbox monitor. The same program is
- * the monitor, or the maker of a template, when its first argument says so.
+ * containerd-shim-onggi-v2: how containerd, and CRI-O's runtime type "vm", reach the sandbox monitor; or a role
+ * (roles.h).
  */
-#include <fcntl.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "shim/containerd/actions.h"
-#include "shim/monitor.h"
-#include "shim/template_make.h"
+#include "shim/roles.h"
 
 #define NAME "containerd-shim-onggi-v2"
 
@@ -57,27 +57,13 @@ static int run(int argc, char **argv, struct err *err)
 	return run_action(&flags, err);
 }
 
-/* With 0, 1 or 2 closed, the next file opened would become somebody's stdout. */
-static void fill_stdio(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
 int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
+	int code;
 
-	fill_stdio();
-	if (argc > 1 && strcmp(argv[1], MONITOR_ROLE) == 0)
-		return monitor_main(argc, argv);
-	if (argc > 1 && strcmp(argv[1], TEMPLATE_MAKER_ROLE) == 0)
-		return template_maker_main(argc, argv);
+	if (roles_run(argc, argv, &code))
+		return code;
 	signal(SIGPIPE, SIG_IGN);
 	/* What is a warning to people would be a part of the answer to containerd. */
 	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR, NAME);

@@ -128,13 +128,12 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 {
 	_cleanup_(listing_finish) struct listing l = { 0 };
 	const struct values *v = values;
-	bool json = v->format && strcmp(v->format, "json") == 0;
+	bool json = false;
 	int r;
 
-	if (v->format && !json && strcmp(v->format, "table") != 0)
-		return err_set(err, -EINVAL,
-			       "invalid format option '%s' (want \"table\" or \"json\")",
-			       v->format);
+	r = options_parse_format(v->format, &json, err);
+	if (r < 0)
+		return r;
 	r = collect(rt, &l, err);
 	if (r < 0)
 		return r;

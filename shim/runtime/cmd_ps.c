@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
+#include <stdio.h>
 
 #include "shim/runtime/command.h"
 #include "shim/runtime/container.h"
@@ -59,13 +59,12 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 {
 	_cleanup_(container_close_p) struct container *c = NULL;
 	const struct values *v = values;
-	bool json = v->format && strcmp(v->format, "json") == 0;
+	bool json = false;
 	int r;
 
-	if (v->format && !json && strcmp(v->format, "table") != 0)
-		return err_set(err, -EINVAL,
-			       "invalid format option '%s' (want \"table\" or \"json\")",
-			       v->format);
+	r = options_parse_format(v->format, &json, err);
+	if (r < 0)
+		return r;
 	r = container_open(rt, args[0], &c, err);
 	if (r < 0)
 		return r;

@@ -2,9 +2,10 @@
 /*
  * command.h - what a subcommand of onggi-runtime is
  *
- * Shape:    one file cmd_<name>.c per subcommand: a structure of option values, a table of options,
- *           a run function, and one constant struct command that ties them together. main.c parses,
- *           checks the number of arguments, calls run and reports what went wrong.
+ * Shape:    files cmd_<name>.c, where commands that are alike share one: a structure of option
+ *           values, a table of options, a run function, and one constant struct command that ties
+ *           them together. dispatch.c parses, checks the number of arguments, calls run and
+ *           reports what went wrong.
  * Source:   runc's manual pages; docs/runtime.md.
  */
 #ifndef ONGGI_SHIM_RUNTIME_COMMAND_H
@@ -29,7 +30,7 @@ struct runtime {
 	const char *rootless;    /* "true", "false", "auto"; NULL: not given */
 	const char *cgroup_manager; /* crun's: "cgroupfs", "systemd", "disabled"; NULL: not given */
 	bool debug, systemd_cgroup, help, version;
-	char *state_root; /* absolute; owned by main */
+	char *state_root; /* absolute; owned by command_main */
 };
 
 #define COMMAND_ARGS_ANY (-1)
@@ -66,8 +67,7 @@ extern const struct command cmd_create, cmd_start, cmd_state, cmd_kill, cmd_dele
 extern const struct command *const commands[];
 
 /*
- * Parse the whole command line and run it: everything main does but the roles. Exported for the
- * tests.
+ * Parse the whole command line and run it: everything main does but the roles (roles.h).
  * Returns the exit code of the process.
  */
 int command_main(int argc, char **argv);

@@ -140,6 +140,16 @@ void options_finish(const struct option_row *rows, void *values)
 	}
 }
 
+int options_parse_format(const char *value, bool *ret_json, struct err *err)
+{
+	bool json = value && strcmp(value, "json") == 0;
+
+	if (value && !json && strcmp(value, "table") != 0)
+		return err_set(err, -EINVAL, "invalid format option '%s' (want \"table\" or \"json\")", value);
+	*ret_json = json;
+	return 0;
+}
+
 void options_print_help(const struct option_row *rows, FILE *out)
 {
 	for (; rows->name; rows++) {

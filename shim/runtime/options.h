@@ -61,6 +61,9 @@ struct option_row {
 int options_parse(const struct option_row *rows, char *const *argv, void *values, struct err *err);
 void options_finish(const struct option_row *rows, void *values);
 
+/* A value "table" (also NULL: none was given) or "json". Returns 0, or -EINVAL in runc's words. */
+int options_parse_format(const char *value, bool *ret_json, struct err *err);
+
 /* Print one line for each row that has a help text. */
 void options_print_help(const struct option_row *rows, FILE *out);
 

@@ -12,14 +12,11 @@ a second under emulation, so that one case looks at several lines, each with a n
             check_in("A=1\n", out, "environment")
 """
 import contextlib
-import fcntl
 import os
-import pty
 import shutil
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 import traceback
 
@@ -28,7 +25,7 @@ import world
 sys.path.insert(0, os.path.join(world.TOP, "tests", "vm"))
 import harness  # noqa: E402
 from harness import Failure, Result  # noqa: E402
-from terminal import Terminal  # noqa: E402
+from program import Program  # noqa: E402
 
 PROBE = os.path.join(world.BUILD, "tests", "probe")
 
@@ -128,15 +125,8 @@ class Test:
         return process
 
     def terminal(self, *args, columns=90, rows=33):
-        """A command at a terminal of its own; .process is the command."""
-        master, slave = pty.openpty()
-        terminal = Terminal(master)
-        terminal.resize(columns, rows)
-        terminal.process = subprocess.Popen(
-            self.engine.argv(self.runtime, args), cwd=self.dir, stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-        os.close(slave)
-        self.started.append(terminal.process)
+        """A command at a terminal of its own, which ends with the case at the latest."""
+        terminal = Program(self.engine.argv(self.runtime, args), rows, columns, cwd=self.dir)
         self.terminals.append(terminal)
         return terminal
 
@@ -154,7 +144,7 @@ class Test:
                 if stream:
                     stream.close()
         for terminal in self.terminals:
-            terminal.close()
+            terminal.end()
         self.engine.clean(self.runtime)
         shutil.rmtree(self.dir, ignore_errors=True)
 

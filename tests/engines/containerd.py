@@ -5,13 +5,13 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 
 import cases
 import world
 from cases import engine, run
-from harness import Failure, check_equal, check_in, kill_quietly, wait_until
+from daemon import Daemon
+from harness import Failure, check_equal, check_in, wait_until
 
 SLEEPER = ("sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
 IMAGE = "docker.io/library/busybox:latest"
@@ -19,7 +19,6 @@ CONFIG = "/etc/containerd/onggi.toml"
 STATE, ROOT = "/run/containerd", "/var/lib/containerd"
 NAMESPACE = "default"
 OTHER_NAMESPACE = "other"
-DAEMON_LIMIT = 60
 SHIM = os.path.join(world.BUILD, "containerd-shim-onggi-v2")
 # What containerd finds behind each name: containerd-shim-<x>-v2, in the PATH that it is started with.
 NAMES = {"onggi": "io.containerd.onggi.v2", "runc": "io.containerd.runc.v2"}
@@ -31,10 +30,9 @@ if "/run/containerd/s" not in cases.OUR_FOLDERS:
 
 
 @engine
-class Containerd:
-    name = "containerd"
+class Containerd(Daemon):
+    name = program = "containerd"
     reference = "runc"
-    daemon = None
 
     @classmethod
     def start(cls):
@@ -59,19 +57,7 @@ class Containerd:
 
     @classmethod
     def start_daemon(cls, config=CONFIG):
-        with open(world.log_file("containerd"), "ab") as log:
-            cls.daemon = subprocess.Popen(["containerd", "--config", config], stdin=subprocess.DEVNULL, stdout=log,
-                                          stderr=log, start_new_session=True,
-                                          env=dict(os.environ, PATH=f"{world.BUILD}:{os.environ['PATH']}"))
-        wait_until(lambda: cls.run("version").code == 0 or cls.daemon.poll() is not None, "containerd answers",
-                   DAEMON_LIMIT)
-        if cls.daemon.poll() is not None:
-            raise Failure(f"containerd ended: {cls.log()[-2000:]}")
-
-    @staticmethod
-    def log():
-        with open(world.log_file("containerd"), errors="replace") as f:
-            return f.read()
+        cls.launch(["containerd", "--config", config], first_in_path=world.BUILD)
 
     @staticmethod
     def run(*args, **options):
@@ -98,20 +84,6 @@ class Containerd:
                     done = cls.run("-n", namespace, *remove, *names)
                     if done.code != 0:
                         raise Failure(f"ctr {' '.join(remove)} failed: {done!r}")
-
-    @classmethod
-    def stop(cls, number=signal.SIGTERM):
-        if cls.daemon is None:
-            return
-        cls.daemon.send_signal(number)
-        try:
-            cls.daemon.wait(DAEMON_LIMIT)
-        except subprocess.TimeoutExpired:
-            kill_quietly(cls.daemon.pid)
-            cls.daemon.wait()
-            raise Failure(f"containerd did not end within {DAEMON_LIMIT} s")
-        finally:
-            cls.daemon = None
 
     @classmethod
     def bundle(cls, container, namespace=NAMESPACE):

@@ -17,6 +17,7 @@ import containerd
 import world
 from cases import engine, run
 from containerd import Containerd
+from daemon import DAEMON_LIMIT
 from harness import Failure, wait_until
 
 # gRPC's threads and our forks: nothing of it is used after a fork.
@@ -175,7 +176,7 @@ class Cri:
     def start_daemon(cls):
         Containerd.start_daemon(CONFIG)
         cls.client = Client(SOCKET)
-        wait_until(cls.ready, "the network is ready", containerd.DAEMON_LIMIT)
+        wait_until(cls.ready, "the network is ready", DAEMON_LIMIT)
 
     @classmethod
     def ready(cls):

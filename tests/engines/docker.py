@@ -2,13 +2,12 @@
 """dockerd in the private world: configuration, start and end of the daemon, images, cleaning up between cases."""
 import json
 import os
-import signal
-import subprocess
 
 import cases
 import world
 from cases import engine, run
-from harness import Failure, kill_quietly, wait_until
+from daemon import Daemon
+from harness import Failure
 
 IMAGE = "busybox"
 NGINX = "nginx"
@@ -18,8 +17,6 @@ CONFIG = "/etc/docker/daemon.json"
 CLIENT = "/usr/bin/docker"
 # dockerd 20.10 passes this root to each runtime, whatever its name.
 STATE = "/run/docker/runtime-runc"
-# Time for the daemon to answer or to end, in seconds.
-DAEMON_LIMIT = 60
 
 # README.md shows the part that a user needs: "runtimes".
 SETTINGS = {
@@ -44,10 +41,10 @@ if STATE not in cases.OUR_FOLDERS:
 
 
 @engine
-class Docker:
+class Docker(Daemon):
     name = "docker"
+    program = "dockerd"
     reference = "runc"
-    daemon = None
 
     @classmethod
     def start(cls, **settings):
@@ -65,15 +62,7 @@ class Docker:
         """@first_in_path: a folder whose programs dockerd finds before the system's."""
         world.write(CONFIG, json.dumps({**SETTINGS, **settings}))
         os.environ["DOCKER_HOST"] = SOCKET
-        with open(world.log_file("dockerd"), "ab") as log:
-            cls.daemon = subprocess.Popen(["dockerd", "--config-file", CONFIG, "--host", SOCKET],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                          env=dict(os.environ, PATH=f"{first_in_path}:{os.environ['PATH']}".lstrip(":")))
-        wait_until(lambda: cls.run("version").code == 0 or cls.daemon.poll() is not None, "dockerd answers",
-                   DAEMON_LIMIT)
-        if cls.daemon.poll() is not None:
-            with open(world.log_file("dockerd"), errors="replace") as log:
-                raise Failure(f"dockerd ended: {log.read()[-2000:]}")
+        cls.launch(["dockerd", "--config-file", CONFIG, "--host", SOCKET], first_in_path)
 
     @classmethod
     def load_image(cls, tag):
@@ -117,20 +106,6 @@ class Docker:
         """The pid of the daemon's own containerd."""
         with open("/run/docker/containerd/containerd.pid") as f:
             return int(f.read())
-
-    @classmethod
-    def stop(cls, number=signal.SIGTERM):
-        if cls.daemon is None:
-            return
-        cls.daemon.send_signal(number)
-        try:
-            cls.daemon.wait(DAEMON_LIMIT)
-        except subprocess.TimeoutExpired:
-            kill_quietly(cls.daemon.pid)
-            cls.daemon.wait()
-            raise Failure(f"dockerd did not end within {DAEMON_LIMIT} s")
-        finally:
-            cls.daemon = None
 
     @staticmethod
     def keeps(kind, item):

@@ -6,12 +6,11 @@ import pty
 import subprocess
 import termios
 
-import cases  # noqa: F401  (finds the folder of the next one)
 from harness import wait_until
 from terminal import Terminal
 
 # A hang is a failure: time for a program to end, in seconds.
-END_LIMIT = 30
+END_LIMIT = 60
 
 
 def follows_our_size(terminal):
@@ -32,26 +31,23 @@ def follows_our_size(terminal):
 
 
 class Program(Terminal):
-    """with Program(argv, rows=…, columns=…) as tty: what it types and reads is in terminal.py."""
+    """.process on a terminal of its own; what it types and reads is in terminal.py."""
 
-    def __init__(self, argv, rows=24, columns=80):
+    def __init__(self, argv, rows, columns, cwd):
         master, slave = pty.openpty()
         super().__init__(master)
         self.resize(columns, rows)
-        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        self.process = subprocess.Popen(argv, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
                                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
 
-    def __enter__(self):
-        return self
+    def code(self):
+        """The exit code, once all output has been read and the program has ended by itself."""
+        self.rest(END_LIMIT)
+        return self.process.wait(END_LIMIT)
 
-    def __exit__(self, *_):
+    def end(self):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
         self.close()
-
-    def end(self):
-        """The exit code, once the program has ended by itself."""
-        self.rest(END_LIMIT)
-        return self.process.wait(END_LIMIT)

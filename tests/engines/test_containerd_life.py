@@ -30,7 +30,7 @@ def life(t):
         terminal = t.terminal("task", "exec", "-t", "--exec-id", "e3", "life", "sh", columns=77, rows=21)
         terminal.type("sleep 1; stty size; exit 9\n")
         terminal.expect("21 77")
-        check_equal(terminal.process.wait(30), 9, "exit code")
+        check_equal(terminal.code(), 9, "exit code")
     with t.line("its processes"):
         check_in(str(Containerd.pid("life")), t.out("task", "ps", "life"), "pids")
     if t.ours:
@@ -69,7 +69,7 @@ def tty(t):
         terminal = t.terminal("run", "-t", "--rm", IMAGE, "tty", "sh", columns=91, rows=31)
         terminal.type("sleep 1; stty size; exit 4\n")
         terminal.expect("31 91")
-        check_equal(terminal.process.wait(60), 4, "exit code")
+        check_equal(terminal.code(), 4, "exit code")
 
 
 def topics(events):

@@ -89,7 +89,7 @@ def resize(t):
             raise Failure(f"no new size: {terminal.text!r}")
     with t.line("input still works"):
         terminal.type("6\n")
-        check_equal(terminal.process.wait(60), 6, "exit code")
+        check_equal(terminal.code(), 6, "exit code")
 
 
 @case("containerd", "a shim by hand: input that is closed")

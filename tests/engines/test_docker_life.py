@@ -10,7 +10,7 @@ import harness
 from cases import case
 from docker import IMAGE
 from harness import check, check_equal, check_in, wait_until
-from program import Program, follows_our_size
+from program import follows_our_size
 
 NONE = ("--network", "none")
 # Counts lines for ever; ends with 5 when it is asked to.
@@ -100,14 +100,14 @@ def execute(t):
         t.ok("exec", "-d", name, "sh", "-c", "echo done > /tmp/mark; sleep 1000")
         wait_until(lambda: t.call("exec", name, "cat", "/tmp/mark").text == "done\n", "the mark is there")
     with t.line("-it has a terminal of the size of ours"):
-        with Program(t.engine.argv(t.runtime, ("exec", "-it", name, "sh")), rows=33, columns=101) as tty:
-            tty.expect("# ")
-            tty.type("tty; stty size\n")
-            tty.expect("/dev/pts/")
-            tty.expect("33 101")
-            follows_our_size(tty)
-            tty.type("exit 9\n")
-            check_equal(tty.end(), 9, "exit code")
+        tty = t.terminal("exec", "-it", name, "sh", columns=101)
+        tty.expect("# ")
+        tty.type("tty; stty size\n")
+        tty.expect("/dev/pts/")
+        tty.expect("33 101")
+        follows_our_size(tty)
+        tty.type("exit 9\n")
+        check_equal(tty.code(), 9, "exit code")
     with t.line("top shows the program that runs"):
         check_in("sleep 1000", t.out("top", name), "top")
         t.ok("top", name, "-o", "pid,comm")
@@ -151,24 +151,23 @@ def attach(t):
         check_equal(process.stdout.readline(), b"through\n", "answer")
         process.send_signal(signal.SIGKILL)  # SIGTERM would be forwarded
         check_equal(state(t, name), "running", "status")
-    argv = t.engine.argv(t.runtime, ("run", "-it", "--name", "tty", *NONE, IMAGE, "sh"))
-    with Program(argv, rows=33, columns=101) as tty:
-        with t.line("run -it: a terminal with the size of ours, resized with it"):
-            tty.expect("# ")
-            tty.type("tty; stty size\n")
-            tty.expect("/dev/")
-            tty.expect("33 101")
-            follows_our_size(tty)
-        with t.line("the detach keys leave it running"):
-            tty.type("\x10\x11")
-            check_equal(tty.end(), 0, "exit code")
-            check_equal(state(t, "tty"), "running", "status")
+    tty = t.terminal("run", "-it", "--name", "tty", *NONE, IMAGE, "sh", columns=101)
+    with t.line("run -it: a terminal with the size of ours, resized with it"):
+        tty.expect("# ")
+        tty.type("tty; stty size\n")
+        tty.expect("/dev/")
+        tty.expect("33 101")
+        follows_our_size(tty)
+    with t.line("the detach keys leave it running"):
+        tty.type("\x10\x11")
+        check_equal(tty.code(), 0, "exit code")
+        check_equal(state(t, "tty"), "running", "status")
     with t.line("attach to the terminal again, exit code of the shell"):
-        with Program(t.engine.argv(t.runtime, ("attach", "tty")), rows=33, columns=101) as tty:
-            tty.type("echo again$((1+1))\n")
-            tty.expect("again2")
-            tty.type("exit 6\n")
-            check_equal(tty.end(), 6, "exit code")
+        tty = t.terminal("attach", "tty", columns=101)
+        tty.type("echo again$((1+1))\n")
+        tty.expect("again2")
+        tty.type("exit 6\n")
+        check_equal(tty.code(), 6, "exit code")
 
 
 @case("docker", "restart policies and health")

@@ -101,7 +101,7 @@ def execute(t):
         check_in("33 90", text, "size")
         follows_our_size(terminal)
         terminal.type("exit 9\n")
-        check_equal(terminal.process.wait(60), 9, "exit code")
+        check_equal(terminal.code(), 9, "exit code")
     with t.line("exec -d goes on by itself"):
         t.ok("exec", "-d", "box", "sh", "-c", "sleep 0.3; echo later >/tmp/later")
         wait_until(lambda: t.call("exec", "box", "cat", "/tmp/later").text == "later\n", "the file is written")
@@ -114,7 +114,7 @@ def terminals(t):
         terminal.type("echo term''inal $(stty size); tty\n")
         check_in("33 90", terminal.expect("/dev/"), "size")
         terminal.type("sleep 0.2; exit 3\n")
-        check_equal(terminal.process.wait(60), 3, "exit code")
+        check_equal(terminal.code(), 3, "exit code")
     t.ok("run", "-dit", "--network", "none", "--name", "shell", IMAGE, "sh")
     with t.line("attach, detach keys, attach again"):
         terminal = t.terminal("attach", "shell")
@@ -124,12 +124,12 @@ def terminals(t):
         for key in "\x10\x11":
             time.sleep(0.3)
             terminal.type(key)
-        check_equal(terminal.process.wait(60), 0, "exit code of detaching")
+        check_equal(terminal.code(), 0, "exit code of detaching")
         check_equal(status(t, "shell"), "running", "status")
         terminal = t.terminal("attach", "shell")
         terminal.type("echo sec''ond; sleep 0.2; exit 4\n")
         terminal.expect("second")
-        terminal.process.wait(60)
+        terminal.code()
         check_equal(t.out("wait", "shell"), "4", "the container's exit code")
     with t.line("attach without a terminal passes signals on"):
         t.ok(*DETACHED, "--name", "service", IMAGE, *SERVICE)
