@@ -28,22 +28,25 @@ uint64_t cgroup_stats_number(int fd, const char *file, uint64_t missing)
 	return io_parse_u64(text, UINT64_MAX, &value) < 0 ? missing : value;
 }
 
-size_t cgroup_stats_counters(char *text, struct cgroup_counter out[CGROUP_STATS_MAX])
+size_t cgroup_stats_counters(char *text, Onggi__Agent__V1__Counter out[CGROUP_STATS_MAX])
 {
 	size_t n = 0;
 	char *line;
 
 	while (n < CGROUP_STATS_MAX && (line = strsep(&text, "\n"))) {
 		char *key = strsep(&line, " ");
+		uint64_t value;
 
-		if (!line || !*key || io_parse_u64(line, UINT64_MAX, &out[n].value) < 0)
+		if (!line || !*key || io_parse_u64(line, UINT64_MAX, &value) < 0)
 			continue;
-		out[n++].key = key;
+		onggi__agent__v1__counter__init(&out[n]);
+		out[n].key = key;
+		out[n++].value = value;
 	}
 	return n;
 }
 
-static void io_word(const char *word, struct cgroup_io *io)
+static void io_word(const char *word, Onggi__Agent__V1__IoStat *io)
 {
 	const struct {
 		const char *key;
@@ -63,13 +66,13 @@ static void io_word(const char *word, struct cgroup_io *io)
 	}
 }
 
-size_t cgroup_stats_io(char *text, struct cgroup_io out[CGROUP_STATS_MAX])
+size_t cgroup_stats_io(char *text, Onggi__Agent__V1__IoStat out[CGROUP_STATS_MAX])
 {
 	size_t n = 0;
 	char *line;
 
 	while (n < CGROUP_STATS_MAX && (line = strsep(&text, "\n"))) {
-		struct cgroup_io io = { 0 };
+		Onggi__Agent__V1__IoStat io = ONGGI__AGENT__V1__IO_STAT__INIT;
 		char *word = strsep(&line, " ");
 
 		if (!line || sscanf(word, "%u:%u", &io.major, &io.minor) != 2)

@@ -13,30 +13,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/proto/agent.pb-c.h"
+
 #define CGROUP_STATS_BYTES_MAX (16u << 10)
 #define CGROUP_STATS_MAX 128u
-
-struct cgroup_counter {
-	char *key; /* in the text that was parsed */
-	uint64_t value;
-};
-
-struct cgroup_io {
-	uint32_t major, minor;
-	uint64_t read_bytes, written_bytes, reads, writes;
-};
 
 /*
  * The number in @file of the cgroup @fd; UINT64_MAX for "max"; @missing when there is no such file.
  */
 uint64_t cgroup_stats_number(int fd, const char *file, uint64_t missing);
 
-/*
- * The text of @file, freed by the caller; NULL: there is none. Parse it with one of the two below,
- * which change it and return the number of entries; lines of another form are passed over.
- */
+/* The text of @file, freed by the caller; NULL: there is none. */
 char *cgroup_stats_text(int fd, const char *file);
-size_t cgroup_stats_counters(char *text, struct cgroup_counter out[CGROUP_STATS_MAX]);
-size_t cgroup_stats_io(char *text, struct cgroup_io out[CGROUP_STATS_MAX]);
+
+/*
+ * Parse such a text, which is changed: "key value" lines, whose keys then stay in it, and the lines
+ * of io.stat (bytes and numbers of requests, by device).
+ *
+ * Returns the number of entries; lines of another form are passed over.
+ */
+size_t cgroup_stats_counters(char *text, Onggi__Agent__V1__Counter out[CGROUP_STATS_MAX]);
+size_t cgroup_stats_io(char *text, Onggi__Agent__V1__IoStat out[CGROUP_STATS_MAX]);
 
 #endif

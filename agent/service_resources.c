@@ -48,7 +48,6 @@ int service_wait_oom(const struct service_call *c, const void *message, struct e
 
 struct counters {
 	char *text;
-	struct cgroup_counter parsed[CGROUP_STATS_MAX];
 	Onggi__Agent__V1__Counter messages[CGROUP_STATS_MAX], *list[CGROUP_STATS_MAX];
 };
 
@@ -56,11 +55,9 @@ struct counters {
 struct stat_answer {
 	Onggi__Agent__V1__StatContainerResponse response;
 	struct counters memory_stat, memory_events, cpu_stat;
-	struct cgroup_io io[CGROUP_STATS_MAX];
-	Onggi__Agent__V1__IoStat io_messages[CGROUP_STATS_MAX], *io_list[CGROUP_STATS_MAX];
-	struct interface_stats interfaces[INTERFACE_STATS_MAX];
-	Onggi__Agent__V1__InterfaceStat interface_messages[INTERFACE_STATS_MAX],
-		*interface_list[INTERFACE_STATS_MAX];
+	Onggi__Agent__V1__IoStat io[CGROUP_STATS_MAX], *io_list[CGROUP_STATS_MAX];
+	char *interfaces_text;
+	Onggi__Agent__V1__InterfaceStat interfaces[INTERFACE_STATS_MAX], *interface_list[INTERFACE_STATS_MAX];
 };
 
 static void answer_free(struct stat_answer *a)
@@ -70,11 +67,20 @@ static void answer_free(struct stat_answer *a)
 	free(a->memory_stat.text);
 	free(a->memory_events.text);
 	free(a->cpu_stat.text);
+	free(a->interfaces_text);
 	free(a);
 	/* It is asked for again and again: what it took is not kept in between. */
 	malloc_trim(0);
 }
 DEFINE_CLEANUP(struct stat_answer *, answer_free);
+
+/* A message refers to its parts one by one. */
+#define POINT_AT(messages, n, list)                          \
+	({                                                   \
+		for (size_t i_ = 0; i_ < (n); i_++)          \
+			(list)[i_] = &(messages)[i_];        \
+		(list);                                      \
+	})
 
 static void fill_counters(struct counters *c, int fd, const char *file, Onggi__Agent__V1__Counter ***ret,
 			  size_t *ret_n)
@@ -82,59 +88,22 @@ static void fill_counters(struct counters *c, int fd, const char *file, Onggi__A
 	c->text = cgroup_stats_text(fd, file);
 	if (!c->text)
 		return;
-	*ret_n = cgroup_stats_counters(c->text, c->parsed);
-	for (size_t i = 0; i < *ret_n; i++) {
-		onggi__agent__v1__counter__init(&c->messages[i]);
-		c->messages[i].key = c->parsed[i].key;
-		c->messages[i].value = c->parsed[i].value;
-		c->list[i] = &c->messages[i];
-	}
-	*ret = c->list;
+	*ret_n = cgroup_stats_counters(c->text, c->messages);
+	*ret = POINT_AT(c->messages, *ret_n, c->list);
 }
 
 static void fill_io(struct stat_answer *a, int fd)
 {
 	_cleanup_free_ char *text = cgroup_stats_text(fd, "io.stat");
-	size_t n = text ? cgroup_stats_io(text, a->io) : 0;
 
-	for (size_t i = 0; i < n; i++) {
-		Onggi__Agent__V1__IoStat *m = &a->io_messages[i];
-
-		onggi__agent__v1__io_stat__init(m);
-		m->major = a->io[i].major;
-		m->minor = a->io[i].minor;
-		m->read_bytes = a->io[i].read_bytes;
-		m->written_bytes = a->io[i].written_bytes;
-		m->reads = a->io[i].reads;
-		m->writes = a->io[i].writes;
-		a->io_list[i] = m;
-	}
-	a->response.io = a->io_list;
-	a->response.n_io = n;
+	a->response.n_io = text ? cgroup_stats_io(text, a->io) : 0;
+	a->response.io = POINT_AT(a->io, a->response.n_io, a->io_list);
 }
 
 static void fill_interfaces(struct stat_answer *a)
 {
-	size_t n = interface_stats_read(a->interfaces);
-
-	for (size_t i = 0; i < n; i++) {
-		struct interface_stats *s = &a->interfaces[i];
-		Onggi__Agent__V1__InterfaceStat *m = &a->interface_messages[i];
-
-		onggi__agent__v1__interface_stat__init(m);
-		m->name = s->name;
-		m->rx_bytes = s->rx_bytes;
-		m->rx_packets = s->rx_packets;
-		m->rx_errors = s->rx_errors;
-		m->rx_dropped = s->rx_dropped;
-		m->tx_bytes = s->tx_bytes;
-		m->tx_packets = s->tx_packets;
-		m->tx_errors = s->tx_errors;
-		m->tx_dropped = s->tx_dropped;
-		a->interface_list[i] = m;
-	}
-	a->response.interfaces = a->interface_list;
-	a->response.n_interfaces = n;
+	a->response.n_interfaces = interface_stats_read(&a->interfaces_text, a->interfaces);
+	a->response.interfaces = POINT_AT(a->interfaces, a->response.n_interfaces, a->interface_list);
 }
 
 int service_stat_container(const struct service_call *c, const void *message, struct err *err)

@@ -4,6 +4,7 @@
  * runc's JSON, and what its /proc and cgroup files say is parsed on the way. The first byte chooses.
  */
 #include <assert.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,9 +46,9 @@ static void answer_of_the_agent(const uint8_t *data, size_t size)
 static void files(uint8_t kind, const uint8_t *data, size_t size)
 {
 	_cleanup_free_ char *text = malloc(size + 1);
-	struct cgroup_counter counters[CGROUP_STATS_MAX];
-	struct cgroup_io io[CGROUP_STATS_MAX];
-	struct interface_stats interfaces[INTERFACE_STATS_MAX];
+	Onggi__Agent__V1__Counter counters[CGROUP_STATS_MAX];
+	Onggi__Agent__V1__IoStat io[CGROUP_STATS_MAX];
+	Onggi__Agent__V1__InterfaceStat interfaces[INTERFACE_STATS_MAX];
 	size_t n = 0;
 
 	assert(text);
@@ -63,7 +64,7 @@ static void files(uint8_t kind, const uint8_t *data, size_t size)
 	for (size_t i = 0; kind == 1 && i < n; i++)
 		assert(strlen(counters[i].key) <= size);
 	for (size_t i = 0; kind == 3 && i < n; i++)
-		assert(strnlen(interfaces[i].name, sizeof(interfaces[i].name)) < sizeof(interfaces[i].name));
+		assert(strlen(interfaces[i].name) < IFNAMSIZ);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -278,6 +278,20 @@ static inline int world_exec_io(struct world *w, const char *id, const char *exe
 	return WORLD_CALL(w, "Exec", &r, empty);
 }
 
+/* A container that runs @command, as far as its creation; it must succeed. */
+static inline void world_created(struct world *w, const char *id, const char *command)
+{
+	world_bundle(w, id, command, "");
+	assert_int_equal(world_create(w, id), 0);
+}
+
+/* The same, started. */
+static inline void world_running(struct world *w, const char *id, const char *command)
+{
+	world_created(w, id, command);
+	assert_int_equal(world_start(w, id, ""), 0);
+}
+
 /* Exit status, or a negative errno. */
 static inline int world_wait(struct world *w, const char *id, const char *exec_id)
 {

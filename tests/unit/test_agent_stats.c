@@ -35,7 +35,7 @@ static void number_files_are_read(void **state)
 static void counters_are_read_and_the_rest_passed_over(void **state)
 {
 	char text[] = "anon 12\nfile 0\n\nbroken\nneg -1\nword x\n long 1\nlast 18446744073709551615";
-	struct cgroup_counter out[CGROUP_STATS_MAX];
+	Onggi__Agent__V1__Counter out[CGROUP_STATS_MAX];
 
 	assert_int_equal(cgroup_stats_counters(text, out), 3);
 	assert_string_equal(out[0].key, "anon");
@@ -47,7 +47,7 @@ static void counters_are_read_and_the_rest_passed_over(void **state)
 
 static void counters_beyond_the_bound_are_left_out(void **state)
 {
-	struct cgroup_counter out[CGROUP_STATS_MAX];
+	Onggi__Agent__V1__Counter out[CGROUP_STATS_MAX];
 	char text[4 * 300 + 1];
 
 	for (size_t i = 0; i < 300; i++)
@@ -58,7 +58,7 @@ static void counters_beyond_the_bound_are_left_out(void **state)
 static void disks_are_read(void **state)
 {
 	char text[] = "254:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16\nx:y rbytes=1\n7:1 rios=9\n";
-	struct cgroup_io out[CGROUP_STATS_MAX];
+	Onggi__Agent__V1__IoStat out[CGROUP_STATS_MAX];
 
 	assert_int_equal(cgroup_stats_io(text, out), 2);
 	assert_int_equal(out[0].major, 254);
@@ -79,7 +79,7 @@ static void interfaces_are_read_without_loopback(void **state)
 		"  eth0:1000 10 1 2 0 0 0 0 2000 20 3 4 0 0 0 0\n"
 		"abcdefghijklmnop: 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n"
 		"  short: 1 2 3\n";
-	struct interface_stats out[INTERFACE_STATS_MAX];
+	Onggi__Agent__V1__InterfaceStat out[INTERFACE_STATS_MAX];
 
 	assert_int_equal(interface_stats_parse(text, out), 1);
 	assert_string_equal(out[0].name, "eth0");

@@ -109,9 +109,7 @@ static void life_is_told_in_its_order(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 1000", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 1000");
 	assert_int_equal(world_exec_io(w, "c1", "e1", "exit 3", ""), 0);
 	assert_int_equal(world_start(w, "c1", "e1"), 0);
 	assert_int_equal(world_wait(w, "c1", "e1"), 3);
@@ -129,9 +127,7 @@ static void exit_of_init_is_told_after_those_of_its_execs(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 1000", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 1000");
 	assert_int_equal(world_exec_io(w, "c1", "e1", "sleep 1000", ""), 0);
 	assert_int_equal(world_start(w, "c1", "e1"), 0);
 	/* Registered, never started: no exit. */
@@ -160,10 +156,8 @@ static void folder_goes_with_its_container(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "other", "sleep 1000", "");
-	assert_int_equal(world_create(w, "other"), 0);
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "other", "sleep 1000");
+	world_created(w, "c1", "true");
 	assert_true(has_folder(w, "c1"));
 	assert_int_equal(world_delete(w, "c1", ""), 0);
 	assert_false(has_folder(w, "c1"));
@@ -174,8 +168,7 @@ static void nothing_is_left_when_a_failed_create_is_answered(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "other", "sleep 1000", "");
-	assert_int_equal(world_create(w, "other"), 0);
+	world_created(w, "other", "sleep 1000");
 	world_bundle(w, "c1", "true", "");
 	fake.create_error = "no such thing";
 	assert_int_not_equal(world_create(w, "c1"), 0);
@@ -184,8 +177,7 @@ static void nothing_is_left_when_a_failed_create_is_answered(void **state)
 	assert_false(has_folder(w, "c1"));
 	assert_null(task_find(w->sandbox, "c1"));
 	/* The id can be used at once. */
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 }
 
 static void sandbox_has_ended_when_its_only_create_has_failed(void **state)
@@ -244,8 +236,7 @@ static void rootfs_is_mounted_as_listed_and_goes_with_its_container(void **state
 	Containerd__Task__V2__Mount mount = CONTAINERD__TASK__V2__MOUNT__INIT;
 	struct world *w = *state;
 
-	world_bundle(w, "other", "sleep 1000", "");
-	assert_int_equal(world_create(w, "other"), 0);
+	world_created(w, "other", "sleep 1000");
 	world_bundle(w, "c1", "true", "");
 	mount.type = mount.source = (char *)"tmpfs";
 	mount.options = options;
@@ -280,8 +271,7 @@ static void hook_that_fails_takes_the_container_back(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "other", "sleep 1000", "");
-	assert_int_equal(world_create(w, "other"), 0);
+	world_created(w, "other", "sleep 1000");
 	world_bundle(w, "c1", "true", ",\"hooks\":{" HOOK("createRuntime", "echo no card >&2; exit 4") "}");
 	assert_int_not_equal(world_create(w, "c1"), 0);
 	assert_non_null(strstr(w->err.text, "no card"));
@@ -305,8 +295,7 @@ static void hooks_run_at_their_time(void **state)
 		 ",\"hooks\":{" HOOK("prestart", "printf 1 >>%s") "," HOOK("createRuntime", "printf 2 >>%s") ","
 		 HOOK("createContainer", "printf 3 >>%s") "," HOOK("poststart", "printf 4 >>%s") ","
 		 HOOK("poststop", "printf 5 >>%s; exit 1") "}", path, path, path, path, path);
-	world_bundle(w, "other", "sleep 1000", "");
-	assert_int_equal(world_create(w, "other"), 0);
+	world_created(w, "other", "sleep 1000");
 	world_bundle(w, "c1", "sleep 1000", hooks);
 	assert_int_equal(world_create(w, "c1"), 0);
 	assert_int_equal(io_read_file(AT_FDCWD, path, 16, &text, NULL), 0);

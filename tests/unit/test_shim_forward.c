@@ -254,6 +254,25 @@ static int accepted(void)
 	return fd;
 }
 
+/* The two ends of one connection. */
+struct ends {
+	int client, peer;
+};
+
+static struct ends connected(int family)
+{
+	struct ends e = { .client = dial(family, PORT) };
+
+	e.peer = accepted();
+	return e;
+}
+
+static void close_ends(const struct ends *e)
+{
+	close(e->client);
+	close(e->peer);
+}
+
 static void put(int fd, const char *text)
 {
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
@@ -285,43 +304,39 @@ static void expect_end(int fd, bool reset)
 
 static void bytes_go_both_ways_and_each_way_ends_apart(void **state)
 {
-	int client, peer;
+	struct ends e;
 
 	serve(AF_INET);
-	client = dial(AF_INET, PORT);
-	peer = accepted();
-	put(client, "question");
-	expect(peer, "question");
-	put(peer, "answer");
-	expect(client, "answer");
-	shutdown(client, SHUT_WR);
-	expect_end(peer, false);
-	put(peer, "more");
-	expect(client, "more");
-	close(peer);
-	expect_end(client, false);
+	e = connected(AF_INET);
+	put(e.client, "question");
+	expect(e.peer, "question");
+	put(e.peer, "answer");
+	expect(e.client, "answer");
+	shutdown(e.client, SHUT_WR);
+	expect_end(e.peer, false);
+	put(e.peer, "more");
+	expect(e.client, "more");
+	close(e.peer);
+	expect_end(e.client, false);
 	RUN_UNTIL(agent.closed == 1);
-	close(client);
+	close(e.client);
 }
 
 static void service_of_the_other_protocol_is_found(void **state)
 {
-	int client, peer;
+	struct ends e;
 
 	serve(AF_INET6);
-	client = dial(AF_INET, PORT);
-	peer = accepted();
-	put(client, "four to six");
-	expect(peer, "four to six");
-	close(client);
-	expect_end(peer, false);
-	close(peer);
-	client = dial(AF_INET6, PORT);
-	peer = accepted();
-	put(peer, "six to six");
-	expect(client, "six to six");
-	close(client);
-	close(peer);
+	e = connected(AF_INET);
+	put(e.client, "four to six");
+	expect(e.peer, "four to six");
+	close(e.client);
+	expect_end(e.peer, false);
+	close(e.peer);
+	e = connected(AF_INET6);
+	put(e.peer, "six to six");
+	expect(e.client, "six to six");
+	close_ends(&e);
 }
 
 static void where_nobody_listens_the_connection_is_reset(void **state)
@@ -367,101 +382,89 @@ static void move(int from, int to, size_t *sent, size_t *got)
 static void megabytes_arrive_whole_in_both_directions_at_once(void **state)
 {
 	size_t there_sent = 0, there_got = 0, back_sent = 0, back_got = 0;
-	int client, peer;
+	struct ends e;
 
 	serve(AF_INET);
-	client = dial(AF_INET, PORT);
-	peer = accepted();
-	RUN_UNTIL((move(client, peer, &there_sent, &there_got), move(peer, client, &back_sent, &back_got),
+	e = connected(AF_INET);
+	RUN_UNTIL((move(e.client, e.peer, &there_sent, &there_got), move(e.peer, e.client, &back_sent, &back_got),
 		   there_got == MEGABYTES && back_got == MEGABYTES));
-	close(client);
-	close(peer);
+	close_ends(&e);
 }
 
 static void client_that_does_not_read_holds_up_no_other(void **state)
 {
 	static const char zeros[100000];
-	int stuck, stuck_peer, client, peer;
+	struct ends stuck, other;
 
 	serve(AF_INET);
-	stuck = dial(AF_INET, PORT);
-	stuck_peer = accepted();
+	stuck = connected(AF_INET);
 	for (int i = 0; i < 200; i++) {
-		(void)!send(stuck_peer, zeros, sizeof(zeros), MSG_NOSIGNAL);
+		(void)!send(stuck.peer, zeros, sizeof(zeros), MSG_NOSIGNAL);
 		run_for(1);
 	}
-	client = dial(AF_INET, PORT);
-	peer = accepted();
-	put(peer, "through");
-	expect(client, "through");
-	for (int i = 0; i < 4; i++)
-		close((int[]){ stuck, stuck_peer, client, peer }[i]);
+	other = connected(AF_INET);
+	put(other.peer, "through");
+	expect(other.client, "through");
+	close_ends(&stuck);
+	close_ends(&other);
 }
 
 static void agent_that_lies_loses_the_connection_alone(void **state)
 {
 	bool *const lies[] = { &agent.too_much, &agent.nothing, &agent.too_many };
-	int client, peer;
+	struct ends e;
 
 	serve(AF_INET);
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
 		*lies[i] = true;
-		client = dial(AF_INET, PORT);
-		peer = accepted();
+		e = connected(AF_INET);
 		if (agent.too_many)
-			put(client, "x");
-		expect_end(client, true);
+			put(e.client, "x");
+		expect_end(e.client, true);
 		RUN_UNTIL(agent.closed == i + 1);
 		*lies[i] = false;
-		close(client);
-		close(peer);
+		close_ends(&e);
 	}
-	client = dial(AF_INET, PORT);
-	peer = accepted();
-	put(client, "honest");
-	expect(peer, "honest");
-	close(client);
-	close(peer);
+	e = connected(AF_INET);
+	put(e.client, "honest");
+	expect(e.peer, "honest");
+	close_ends(&e);
 }
 
 static void connections_beyond_the_limit_wait_for_their_turn(void **state)
 {
-	int clients[FORWARD_CONNECTIONS_MAX + 5], peers[FORWARD_CONNECTIONS_MAX + 5], n = 0;
+	struct ends all[FORWARD_CONNECTIONS_MAX + 5];
+	size_t n = 0;
 
 	serve(AF_INET);
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		clients[i] = dial(AF_INET, PORT);
-	while (n < (int)FORWARD_CONNECTIONS_MAX)
-		peers[n++] = accepted();
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		all[i].client = dial(AF_INET, PORT);
+	while (n < FORWARD_CONNECTIONS_MAX)
+		all[n++].peer = accepted();
 	run_for(50);
 	assert_int_equal(agent.opened, FORWARD_CONNECTIONS_MAX);
-	for (int i = 0; i < 5; i++) {
-		close(clients[i]);
-		close(peers[i]);
-	}
-	while (n < (int)ARRAY_SIZE(peers))
-		peers[n++] = accepted();
-	for (size_t i = 5; i < ARRAY_SIZE(clients); i++) {
-		close(clients[i]);
-		close(peers[i]);
-	}
+	for (size_t i = 0; i < 5; i++)
+		close_ends(&all[i]);
+	while (n < ARRAY_SIZE(all))
+		all[n++].peer = accepted();
+	for (size_t i = 5; i < ARRAY_SIZE(all); i++)
+		close_ends(&all[i]);
 	RUN_UNTIL(agent.closed == agent.opened);
 }
 
 static void without_a_guest_connections_are_reset(void **state)
 {
-	int client, peer;
+	struct ends e;
+	int late;
 
 	serve(AF_INET);
-	client = dial(AF_INET, PORT);
-	peer = accepted();
+	e = connected(AF_INET);
 	end_agent();
-	expect_end(client, true);
-	close(client);
-	close(peer);
-	client = dial(AF_INET, PORT);
-	expect_end(client, true);
-	close(client);
+	expect_end(e.client, true);
+	close_ends(&e);
+	late = dial(AF_INET, PORT);
+	expect_end(late, true);
+	close(late);
 }
 
 static void nothing_is_left_at_the_end(void **state)

@@ -42,8 +42,7 @@ static int setup_created(void **state)
 		return -1;
 	w = *state;
 	world_start_sandbox(w);
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "sleep 100");
 	return 0;
 }
 
@@ -75,9 +74,7 @@ static void nothing_to_be_told_costs_nothing(void **state)
 
 	run("ip link del eth0");
 	world_start_sandbox(w);
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	assert_int_equal(fake.cards_added, 0);
 	assert_int_equal(fake.network_updates, 0);
 }
@@ -85,9 +82,7 @@ static void nothing_to_be_told_costs_nothing(void **state)
 /* The first one has ended with its failed start; another is told to the same guest, or a new one. */
 static void start_another(struct world *w)
 {
-	world_bundle(w, "c2", "sleep 100", "");
-	assert_int_equal(world_create(w, "c2"), 0);
-	assert_int_equal(world_start(w, "c2", ""), 0);
+	world_running(w, "c2", "sleep 100");
 }
 
 static void what_the_agent_refuses_fails_the_start_and_is_tried_again(void **state)
@@ -109,8 +104,7 @@ static void what_the_vmm_refuses_fails_the_start(void **state)
 
 	fake.add_code = -EREMOTEIO;
 	world_start_sandbox(w);
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "sleep 100");
 	assert_int_not_equal(world_start(w, "c1", ""), 0);
 	assert_non_null(strstr(w->err.text,
 			       "network: interface 'eth0': plug the network card: fake refusal"));
@@ -186,8 +180,7 @@ static void a_card_that_the_guest_keeps_stays_and_blocks_its_address(void **stat
 	/* The VMM holds the tap: it must not be taken away under it. */
 	assert_true(tells("ip -o link | grep -q onggi"));
 	run("ip link add eth0 type veth peer name peer0 && ip link set eth0 address 02:00:00:00:09:02 && ip link set eth0 up");
-	world_bundle(w, "c2", "sleep 100", "");
-	assert_int_equal(world_create(w, "c2"), 0);
+	world_created(w, "c2", "sleep 100");
 	assert_int_not_equal(world_start(w, "c2", ""), 0);
 	assert_non_null(strstr(w->err.text, "the guest keeps a former card"));
 }

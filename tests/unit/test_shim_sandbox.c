@@ -139,8 +139,7 @@ static void refusal_of_the_agent_is_passed_on_and_leaves_nothing(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c0", "sleep 100", "");
-	assert_int_equal(world_create(w, "c0"), 0);
+	world_created(w, "c0", "sleep 100");
 	world_bundle(w, "c1", "true", "");
 	fake.create_error = "exec: \"x\": executable file not found in $PATH";
 	assert_int_equal(world_create(w, "c1"), -ENOENT);
@@ -165,8 +164,7 @@ static void missing_rootfs_and_missing_volume_are_named(void **state)
 	struct world *w = *state;
 	char path[160];
 
-	world_bundle(w, "c0", "sleep 100", "");
-	assert_int_equal(world_create(w, "c0"), 0);
+	world_created(w, "c0", "sleep 100");
 	world_bundle(w, "c1", "true",
 		     ",\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\","
 		     "\"source\":\"/nonexistent/vol\",\"options\":[\"rbind\"]}]");
@@ -205,8 +203,7 @@ static void writable_rootfs_stays_writable(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 	assert_string_equal(fake.readonly_path, "");
 }
 

@@ -202,13 +202,20 @@ static void overlays_that_are_not_understood_are_refused(void **state)
 
 /* ---- in a sandbox ---- */
 
-static char *image(struct world *w, const char *name)
+/* A disk of its own for a name: valid until the next one of that name. */
+static struct task_mount disk_named(struct world *w, const char *type, const char *name)
 {
-	char *path;
+	static char paths[2][96];
+	char *path = paths[strcmp(name, "image") != 0];
 
-	assert_true(asprintf(&path, "%s/%s", w->dir, name) > 0);
+	snprintf(path, sizeof(paths[0]), "%s/%s", w->dir, name);
 	assert_int_equal(io_replace_file(AT_FDCWD, path, "not looked into", 15, 0600), 0);
-	return path;
+	return mount_of(type, path, NULL, 0);
+}
+
+static struct task_mount disk(struct world *w, const char *type)
+{
+	return disk_named(w, type, "image");
 }
 
 static void create_of(struct world *w, const char *id, const struct task_mount *mounts, size_t n, struct outcome *o)
@@ -222,24 +229,24 @@ static void create_of(struct world *w, const char *id, const struct task_mount *
 	task_create(w->sandbox, &config, on_done, o);
 }
 
-static void create_with(struct world *w, const char *id, const struct task_mount *mount, struct outcome *o)
+/* The container c1 from these mounts, which must succeed. */
+static void created_from(struct world *w, const struct task_mount *mounts, size_t n)
 {
-	create_of(w, id, mount, 1, o);
+	struct outcome o;
+
+	world_bundle(w, "c1", "sleep 1000", "");
+	create_of(w, "c1", mounts, n, &o);
+	WORLD_UNTIL(w, o.over);
+	assert_int_equal(o.code, TTRPC_OK);
 }
 
 static void disk_is_in_before_the_agent_is_asked_and_out_before_delete_is_answered(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("ext4", path, NULL, 0);
-	struct outcome o;
+	const struct task_mount mount = disk(w, "ext4");
 
-	world_bundle(w, "other", "true", "");
-	assert_int_equal(world_create(w, "other"), 0);
-	world_bundle(w, "c1", "true", "");
-	create_with(w, "c1", &mount, &o);
-	WORLD_UNTIL(w, o.over);
-	assert_int_equal(o.code, TTRPC_OK);
+	world_created(w, "other", "true");
+	created_from(w, &mount, 1);
 	assert_true(fake.disk.in);
 	assert_string_equal(fake.disk.serial, fake.disk.id);
 	assert_in_range(strlen(fake.disk.id), 1, 20);
@@ -252,24 +259,17 @@ static void disk_is_in_before_the_agent_is_asked_and_out_before_delete_is_answer
 	assert_int_equal(fake.disk.removed, 0);
 	assert_int_equal(world_delete(w, "c1", ""), 0);
 	assert_int_equal(fake.disk.removed, 1);
-	free(path);
 }
 
 static void read_only_disk_has_a_descriptor_that_cannot_write(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("erofs", path, NULL, 0);
-	struct outcome o;
+	const struct task_mount mount = disk(w, "erofs");
 
-	world_bundle(w, "c1", "true", "");
-	create_with(w, "c1", &mount, &o);
-	WORLD_UNTIL(w, o.over);
-	assert_int_equal(o.code, TTRPC_OK);
+	created_from(w, &mount, 1);
 	assert_true(fake.disk.readonly);
 	assert_false(fake.disk.writable);
 	assert_int_equal(fake.disk.flags, MS_RDONLY);
-	free(path);
 }
 
 static void all_layers_come_and_go(void **state)
@@ -277,17 +277,11 @@ static void all_layers_come_and_go(void **state)
 	char *options[] = { (char *)"lowerdir={{ mount 0 }}", (char *)"upperdir={{ mount 1 }}/upper",
 			    (char *)"workdir={{ mount 1 }}/work" };
 	struct world *w = *state;
-	char *lower = image(w, "lower"), *upper = image(w, "upper");
-	const struct task_mount mounts[] = { mount_of("erofs", lower, NULL, 0), mount_of("ext4", upper, NULL, 0),
+	const struct task_mount mounts[] = { disk_named(w, "erofs", "image"), disk_named(w, "ext4", "upper"),
 					     mount_of("format/overlay", "overlay", options, 3) };
-	struct outcome o;
 
-	world_bundle(w, "other", "true", "");
-	assert_int_equal(world_create(w, "other"), 0);
-	world_bundle(w, "c1", "true", "");
-	create_of(w, "c1", mounts, 3, &o);
-	WORLD_UNTIL(w, o.over);
-	assert_int_equal(o.code, TTRPC_OK);
+	world_created(w, "other", "true");
+	created_from(w, mounts, ARRAY_SIZE(mounts));
 	assert_int_equal(fake.disk.added, 2);
 	assert_int_equal(fake.disk.told, 2);
 	assert_true(fake.disk.in);
@@ -296,8 +290,6 @@ static void all_layers_come_and_go(void **state)
 	assert_true(fake.disk.readonly);
 	assert_int_equal(world_delete(w, "c1", ""), 0);
 	assert_int_equal(fake.disk.removed, 2);
-	free(lower);
-	free(upper);
 }
 
 static void assert_refused(struct world *w, const struct task_mount *mount, const char *more, const char *text)
@@ -308,7 +300,7 @@ static void assert_refused(struct world *w, const struct task_mount *mount, cons
 
 	snprintf(id, sizeof(id), "refused%u", n++);
 	world_bundle(w, id, "true", more);
-	create_with(w, id, mount, &o);
+	create_of(w, id, mount, 1, &o);
 	WORLD_UNTIL(w, o.over);
 	assert_int_not_equal(o.code, TTRPC_OK);
 	if (!strstr(o.text, text))
@@ -319,10 +311,11 @@ static void assert_refused(struct world *w, const struct task_mount *mount, cons
 static void disk_that_cannot_be_opened_is_named(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	struct task_mount mount = mount_of("ext4", w->dir, NULL, 0);
+	struct task_mount mount = disk(w, "ext4");
+	const char *path = mount.source;
 	char fifo[96];
 
+	mount.source = w->dir;
 	assert_refused(w, &mount, "", w->dir);
 	snprintf(fifo, sizeof(fifo), "%s/fifo", w->dir);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -335,48 +328,40 @@ static void disk_that_cannot_be_opened_is_named(void **state)
 	mount.source = path;
 	assert_refused(w, &mount, ",\"hooks\":{\"createContainer\":[{\"path\":\"/bin/true\"}]}", "createContainer hooks");
 	assert_int_equal(fake.disk.added, 0);
-	free(path);
 }
 
 static void disk_that_the_vmm_refuses_fails_the_container(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("ext4", path, NULL, 0);
+	const struct task_mount mount = disk(w, "ext4");
 
 	fake.add_code = -EBUSY;
 	assert_refused(w, &mount, "", "plug a disk in: fake refusal");
 	fake.add_code = 0;
 	assert_int_equal(fake.disk.removed, 0);
-	free(path);
 }
 
 static void disk_goes_with_a_creation_that_fails_in_the_guest(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("ext4", path, NULL, 0);
+	const struct task_mount mount = disk(w, "ext4");
 
-	world_bundle(w, "other", "true", "");
-	assert_int_equal(world_create(w, "other"), 0);
+	world_created(w, "other", "true");
 	fake.create_error = "no such file system";
 	assert_refused(w, &mount, "", "no such file system");
 	fake.create_error = NULL;
 	assert_int_equal(fake.disk.removed, 1);
-	free(path);
 }
 
 static void disk_on_its_way_goes_with_a_creation_that_is_given_up(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("ext4", path, NULL, 0);
+	const struct task_mount mount = disk(w, "ext4");
 	struct outcome o;
 
-	world_bundle(w, "other", "true", "");
-	assert_int_equal(world_create(w, "other"), 0);
+	world_created(w, "other", "true");
 	world_bundle(w, "c1", "true", "");
-	create_with(w, "c1", &mount, &o);
+	create_of(w, "c1", &mount, 1, &o);
 	while (!fake.disk.added)
 		assert_true(loop_run_once(w->loop) >= 0);
 	/* The VMM's answer comes in a later round. */
@@ -385,44 +370,32 @@ static void disk_on_its_way_goes_with_a_creation_that_is_given_up(void **state)
 	assert_true(o.over);
 	assert_int_equal(o.code, TTRPC_CANCELED);
 	WORLD_UNTIL(w, fake.disk.removed == 1);
-	free(path);
 }
 
 static void disk_that_the_guest_keeps_does_not_hold_up_delete(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("ext4", path, NULL, 0);
-	struct outcome o;
+	const struct task_mount mount = disk(w, "ext4");
 
-	world_bundle(w, "other", "true", "");
-	assert_int_equal(world_create(w, "other"), 0);
-	world_bundle(w, "c1", "true", "");
-	create_with(w, "c1", &mount, &o);
-	WORLD_UNTIL(w, o.over);
+	world_created(w, "other", "true");
+	created_from(w, &mount, 1);
 	fake.remove_code = -ETIMEDOUT;
 	assert_int_equal(world_delete(w, "c1", ""), 0);
 	fake.remove_code = 0;
 	assert_int_equal(fake.disk.removed, 1);
-	free(path);
 }
 
 static void vm_that_ends_takes_the_disk_along(void **state)
 {
 	struct world *w = *state;
-	char *path = image(w, "image");
-	const struct task_mount mount = mount_of("ext4", path, NULL, 0);
-	struct outcome o;
+	const struct task_mount mount = disk(w, "ext4");
 
-	world_bundle(w, "c1", "sleep 1000", "");
-	create_with(w, "c1", &mount, &o);
-	WORLD_UNTIL(w, o.over);
+	created_from(w, &mount, 1);
 	assert_int_equal(world_start(w, "c1", ""), 0);
 	kill(fake.vm->pid, SIGKILL);
 	assert_int_equal(world_wait(w, "c1", ""), 137);
 	assert_int_equal(world_delete(w, "c1", ""), 0);
 	assert_int_equal(fake.disk.removed, 0);
-	free(path);
 }
 
 int main(void)

@@ -62,8 +62,7 @@ static void without_hooks_there_is_nothing_to_do(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 	assert_int_equal(run_hooks(w, "c1"), 0);
 }
 

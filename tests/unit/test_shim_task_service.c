@@ -12,8 +12,7 @@ static void container_lives_from_create_to_delete(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "exit 3", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "exit 3");
 	assert_int_equal(world_state(w, "c1", ""), CREATED);
 	assert_int_equal(world_recorded_status(w, "c1", NULL), CONTAINER_CREATED);
 	assert_int_equal(world_start(w, "c1", ""), 0);
@@ -31,9 +30,7 @@ static void exit_is_on_disk_before_anybody_is_told(void **state)
 	struct world *w = *state;
 	uint32_t status = 0;
 
-	world_bundle(w, "c1", "exit 7", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "exit 7");
 	assert_int_equal(world_wait(w, "c1", ""), 7);
 	assert_int_equal(world_recorded_status(w, "c1", &status), CONTAINER_STOPPED);
 	assert_int_equal(status, 7);
@@ -84,8 +81,7 @@ static void created_container_can_be_deleted(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 	assert_int_equal(world_delete(w, "c1", ""), 0);
 	WORLD_UNTIL(w, w->empty);
 }
@@ -94,9 +90,7 @@ static void running_container_cannot_be_deleted(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	assert_int_not_equal(world_delete(w, "c1", ""), 0);
 	assert_non_null(strstr(w->err.text, "that is not stopped: running"));
 }
@@ -129,8 +123,7 @@ static void second_create_of_an_id_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 	assert_int_equal(world_create(w, "c1"), -EEXIST);
 }
 
@@ -138,9 +131,7 @@ static void second_start_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	assert_int_not_equal(world_start(w, "c1", ""), 0);
 	assert_non_null(strstr(w->err.text, "running already"));
 }
@@ -149,9 +140,7 @@ static void kill_of_the_dead_says_so_in_the_engines_words(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	assert_int_equal(world_exec_io(w, "c1", "e1", "exit 5", ""), 0);
 	assert_int_not_equal(world_kill(w, "c1", "e1", 15), 0);
 	assert_int_equal(world_start(w, "c1", "e1"), 0);
@@ -169,8 +158,7 @@ static void created_container_that_is_killed_stops_with_137(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 	assert_int_equal(world_kill(w, "c1", "", 9), 0);
 	assert_int_equal(world_wait(w, "c1", ""), 137);
 	assert_int_not_equal(world_start(w, "c1", ""), 0);
@@ -200,9 +188,7 @@ static void exec_outputs_and_ends_by_itself(void **state)
 	char path[160], data[64] = "";
 	int fd;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	fd = world_fifo(w, "c1", "out", O_RDONLY, path);
 	assert_int_equal(world_exec_io(w, "c1", "e1", "echo hello; exit 9", path), 0);
 	assert_int_equal(world_exec_io(w, "c1", "e1", "true", ""), -EEXIST);
@@ -223,9 +209,7 @@ static void exec_in_a_stopped_container_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "true");
 	assert_int_equal(world_wait(w, "c1", ""), 0);
 	assert_int_not_equal(world_exec_io(w, "c1", "e1", "true", ""), 0);
 	assert_non_null(strstr(w->err.text, "container not running"));
@@ -238,9 +222,7 @@ static void exec_with_a_malformed_process_is_refused(void **state)
 	Containerd__Task__V2__Any spec = CONTAINERD__TASK__V2__ANY__INIT;
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	spec.type_url = (char *)"Process";
 	spec.value = (ProtobufCBinaryData){ .data = (uint8_t *)"{}", .len = 2 };
 	r.id = (char *)"c1";
@@ -365,8 +347,7 @@ static void all_who_wait_are_told_also_before_start_and_after_the_end(void **sta
 	struct ttrpc_client *other = world_connect(w);
 	struct waited early[3] = { 0 }, late = { 0 };
 
-	world_bundle(w, "c1", "exit 6", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "exit 6");
 	wait_async(w, w->client, "c1", &early[0]);
 	wait_async(w, other, "c1", &early[1]);
 	wait_async(w, other, "c1", &early[2]);
@@ -385,8 +366,7 @@ static void who_waits_is_told_when_a_created_container_is_deleted(void **state)
 	struct world *w = *state;
 	struct waited waited = { 0 };
 
-	world_bundle(w, "c1", "true", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "true");
 	wait_async(w, w->client, "c1", &waited);
 	world_run_for(w, 10);
 	assert_int_equal(world_delete(w, "c1", ""), 0);
@@ -399,8 +379,7 @@ static void waiters_whose_connection_is_gone_do_not_pile_up(void **state)
 	struct world *w = *state;
 	struct waited waited[50] = { 0 };
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "sleep 100");
 	for (int i = 0; i < 50; i++) {
 		struct ttrpc_client *other = world_connect(w);
 
@@ -422,8 +401,7 @@ static void paused_container_is_shown_as_such_with_its_execs(void **state)
 		CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "sleep 100");
 	pause_request.id = resume_request.id = (char *)"c1";
 	assert_int_not_equal(WORLD_CALL(w, "Pause", &pause_request, empty), 0);
 	assert_int_equal(world_start(w, "c1", ""), 0);
@@ -463,9 +441,7 @@ static void who_waits_for_a_paused_container_hears_of_its_resumption_or_end(void
 	struct world *w = *state;
 	unsigned int told = 0;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	pause_request.id = resume_request.id = (char *)"c1";
 	wait_resumed(w, w->client, "c1", &told);
 	WORLD_UNTIL(w, told == 1);
@@ -500,9 +476,7 @@ static void those_who_wait_and_leave_make_room_for_others(void **state)
 	struct world *w = *state;
 	struct ttrpc_client *other;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	pause_request.id = r.id = (char *)"c1";
 	assert_int_equal(WORLD_CALL(w, "Pause", &pause_request, empty), 0);
 	for (int round = 0; round < 2; round++) {
@@ -561,8 +535,7 @@ static void shutdown_is_ignored_while_a_container_is_there(void **state)
 	Containerd__Task__V2__ShutdownRequest r = CONTAINERD__TASK__V2__SHUTDOWN_REQUEST__INIT;
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "sleep 100");
 	assert_int_equal(WORLD_CALL(w, "Shutdown", &r, empty), 0);
 	world_run_for(w, 50);
 	assert_false(w->empty);
@@ -636,9 +609,7 @@ static void why_a_vm_was_lost_is_told_who_asks(void **state)
 	Onggi__Sandbox__V1__InfoResponse *info = NULL;
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	kill(fake.vm->pid, SIGKILL);
 	assert_int_equal(world_wait(w, "c1", ""), 137);
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
@@ -656,9 +627,7 @@ static void exec_whose_proxy_is_gone_is_killed_and_forgotten(void **state)
 	struct world *w = *state;
 	struct ttrpc_client *proxy = world_connect(w);
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
-	assert_int_equal(world_start(w, "c1", ""), 0);
+	world_running(w, "c1", "sleep 100");
 	assert_int_equal(world_exec_io(w, "c1", "e1", "sleep 100", ""), 0);
 	assert_int_equal(attach(w, proxy, "c1", "e1"), 0);
 	assert_int_not_equal(attach(w, proxy, "c1", ""), 0);
@@ -673,8 +642,7 @@ static void proxy_that_leaves_after_the_end_changes_nothing(void **state)
 	struct world *w = *state;
 	struct ttrpc_client *proxy = world_connect(w);
 
-	world_bundle(w, "c1", "exit 2", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "exit 2");
 	assert_int_equal(attach(w, proxy, "c1", ""), 0);
 	assert_int_equal(world_start(w, "c1", ""), 0);
 	assert_int_equal(world_wait(w, "c1", ""), 2);
@@ -691,8 +659,7 @@ static void texts_of_the_guest_are_shown_without_control_characters(void **state
 	Onggi__Sandbox__V1__InfoResponse *info = NULL;
 	struct world *w = *state;
 
-	world_bundle(w, "c1", "sleep 100", "");
-	assert_int_equal(world_create(w, "c1"), 0);
+	world_created(w, "c1", "sleep 100");
 	r.id = (char *)"c1";
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
 						"Processes", &r.base,
