@@ -9,11 +9,11 @@
  *
  * Order of the steps, and what would go wrong otherwise:
  *   descriptors    first, so that nothing later can leak one
- *   namespaces     need CAP_SYS_ADMIN: before capabilities
+ *   namespaces     need CAP_SYS_ADMIN: before capabilities; and so does the root
  *   capabilities   bounding set needs CAP_SETPCAP: before the permitted set goes
  *   no_new_privs   any time before exec
- *   parent         last: changing credentials clears PDEATHSIG. A parent that died before is found
- *                  by getppid.
+ *   parent         last: changing credentials clears PDEATHSIG. A parent that died before has closed
+ *                  its end of the report pipe (in a new PID namespace getppid tells nothing).
  */
 #include "hypervisor/jail.h"
 
@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -41,13 +42,14 @@
 
 struct child {
 	const struct jail *jail;
-	pid_t parent;
 	int report_fd;
+	size_t place; /* of the root, that could not be shown */
 };
 
 struct report {
 	uint32_t step; /* index into steps; their number: exec itself */
 	int32_t code;
+	uint64_t place; /* jail.places[]; their number: none of them */
 };
 
 static int step_signals(struct child *c)
@@ -92,9 +94,18 @@ static int step_descriptors(struct child *c)
 
 static int step_namespaces(struct child *c)
 {
-	if (c->jail->unshare_flags != 0 && unshare(c->jail->unshare_flags) < 0)
-		return -errno;
-	return 0;
+	int flags = c->jail->unshare_flags & ~CLONE_NEWPID; /* that one was clone's */
+
+	if (c->jail->places)
+		flags |= CLONE_NEWNS;
+	return flags != 0 && unshare(flags) < 0 ? -errno : 0;
+}
+
+static int step_root(struct child *c)
+{
+	if (!c->jail->places)
+		return 0;
+	return jail_root_enter(c->jail->places, c->jail->n_places, &c->place);
 }
 
 /* Soft and hard limit become @max, or stay at a hard limit below it. */
@@ -179,9 +190,11 @@ static int step_no_new_privs(struct child *c)
 
 static int step_parent(struct child *c)
 {
+	struct pollfd pipe_end = { .fd = c->report_fd }; /* POLLERR: nobody reads it */
+
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return -errno;
-	return getppid() == c->parent ? 0 : -ESRCH;
+	return poll(&pipe_end, 1, 0) == 0 ? 0 : -ESRCH;
 }
 
 static const struct {
@@ -191,6 +204,7 @@ static const struct {
 	{ "reset signals", step_signals },
 	{ "arrange descriptors", step_descriptors },
 	{ "enter namespaces", step_namespaces },
+	{ "make its root", step_root },
 	{ "set resource limits", step_limits },
 	{ "start a session", step_session },
 	{ "set the secure bits", step_secure_bits },
@@ -204,8 +218,9 @@ static void __attribute__((noreturn)) run_child(struct child *c)
 {
 	char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C";
 	char *const environment[] = { path, locale, NULL };
-	struct report report = { 0 };
+	struct report report = { .place = c->jail->n_places };
 
+	c->place = c->jail->n_places;
 	for (; report.step < ARRAY_SIZE(steps); report.step++) {
 		report.code = steps[report.step].run(c);
 		if (report.code < 0)
@@ -215,6 +230,7 @@ static void __attribute__((noreturn)) run_child(struct child *c)
 		execve(c->jail->path, c->jail->argv, environment);
 		report.code = -errno;
 	}
+	report.place = c->place;
 	io_write_all(c->report_fd, &report, sizeof(report));
 	_exit(127);
 }
@@ -231,16 +247,27 @@ static int await_exec(const struct jail *jail, int fd, pid_t pid, struct err *er
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	code = n == (ssize_t)sizeof(report) && report.code < 0 ? report.code : -EPROTO;
+	if (n == (ssize_t)sizeof(report) && report.step < ARRAY_SIZE(steps) && report.place < jail->n_places)
+		return err_set_errno(err, code, "start '%s': %s: show it '%s'", jail->path,
+				     steps[report.step].name, jail->places[report.place].path);
 	if (n == (ssize_t)sizeof(report) && report.step < ARRAY_SIZE(steps))
 		return err_set_errno(err, code, "start '%s': %s", jail->path,
 				     steps[report.step].name);
 	return err_set_errno(err, code, "start '%s'", jail->path);
 }
 
+/* fork, but that the child is born in a new PID namespace: unshare would put the caller's later children there. */
+static pid_t fork_into(int flags)
+{
+	if (!(flags & CLONE_NEWPID))
+		return fork();
+	return (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWPID, NULL, NULL, NULL, NULL);
+}
+
 int jail_spawn(const struct jail *jail, pid_t *ret_pid, struct err *err)
 {
 	_cleanup_close_ int in = -EBADF, out = -EBADF;
-	struct child child = { .jail = jail, .parent = getpid() };
+	struct child child = { .jail = jail };
 	int fds[2], r;
 	pid_t pid;
 
@@ -252,7 +279,7 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, struct err *err)
 	in = fds[0];
 	out = fds[1];
 	child.report_fd = out;
-	pid = fork();
+	pid = fork_into(jail->unshare_flags);
 	if (pid < 0)
 		return err_set_errno(err, -errno, "start '%s': fork", jail->path);
 	if (pid == 0)

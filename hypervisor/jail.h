@@ -7,8 +7,9 @@
  * Process:  the sandbox monitor, single-threaded (PDEATHSIG follows the thread that forked).
  * After it: the program dies with its parent; has no_new_privs, only the capabilities asked for
  *           (bounding set too), own namespaces, rlimits, a clean environment, stdin and stdout
- *           null, stderr a pipe, and not one descriptor but those listed.
- * Not here: uid, empty mount namespace, seccomp, cgroup.
+ *           null, stderr a pipe, not one descriptor but those listed, and (if asked for) a root file
+ *           system that shows the places listed and nothing else (jail_root.h).
+ * Not here: uid, seccomp, cgroup.
  */
 #ifndef ONGGI_HYPERVISOR_JAIL_H
 #define ONGGI_HYPERVISOR_JAIL_H
@@ -19,6 +20,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "hypervisor/jail_root.h"
 
 /* Number of the first descriptor of jail.fds in the program; the others follow. */
 #define JAIL_FD_FIRST 3
@@ -31,7 +33,10 @@ struct jail {
 	size_t n_fds;        /* at most JAIL_FDS_MAX */
 	int stderr_fd;       /* borrowed; -1: null */
 	bool stdout_too;     /* stdout goes where stderr goes, instead of null */
-	int unshare_flags;   /* CLONE_NEWNET | CLONE_NEWIPC | …; 0: none */
+	/* CLONE_NEWNET | CLONE_NEWIPC | …; 0: none. With CLONE_NEWPID the program is PID 1 of its namespace. */
+	int unshare_flags;
+	const struct jail_place *places; /* in the program's own root; borrowed. NULL: the caller's root */
+	size_t n_places;
 	bool caps_of_any_uid; /* a change of the effective uid takes none of them away */
 	uint64_t keep_caps;  /* bit N: CAP_N stays (as far as the caller has it) */
 	uint64_t nofile_max; /* RLIMIT_NOFILE, lowered to the hard limit; 0: as inherited */

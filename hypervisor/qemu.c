@@ -35,6 +35,7 @@
 #include "hypervisor/qemu_cmdline.h"
 #include "hypervisor/qemu_describe.h"
 #include "hypervisor/qemu_device.h"
+#include "hypervisor/qemu_places.h"
 #include "hypervisor/qemu_saved.h"
 #include "hypervisor/qmp.h"
 #include "hypervisor/tsc.h"
@@ -440,10 +441,11 @@ static int spawn(struct qemu_vm *q, const struct vm_config *config, struct strea
 		.fds = fds,
 		.n_fds = fds[3] >= 0 ? 4 : 3,
 		.stderr_fd = s->words[1],
-		.unshare_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
+		.unshare_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID,
 		.nofile_max = NOFILE_MAX,
 		.memlock_max_bytes = MEMLOCK_BYTES_MAX,
 	};
+	struct qemu_places places;
 	unsigned int khz = config->accel == VM_ACCEL_TCG ? tsc_khz() : 0;
 	char **argv, text[16];
 	int r;
@@ -452,7 +454,11 @@ static int spawn(struct qemu_vm *q, const struct vm_config *config, struct strea
 	if (r < 0)
 		return r;
 	jail.argv = argv;
-	r = jail_spawn(&jail, &q->pid, err);
+	r = qemu_places_init(&places, config);
+	jail.places = places.places;
+	jail.n_places = places.n;
+	r = r < 0 ? err_set_errno(err, r, "virtual machine") : jail_spawn(&jail, &q->pid, err);
+	qemu_places_free(&places);
 	qemu_cmdline_free(argv);
 	if (r < 0)
 		return r;

@@ -187,12 +187,17 @@ int hostshare_add_container(struct hostshare *share, const char *container_id, s
 	return 0;
 }
 
+/*
+ * The guest may make device nodes and setuid files there, with whatever numbers and owners: on the host they are nothing to
+ * open or to execute, not even for a file server that was taken over. In the guest they are what the guest's own mounts say.
+ */
 static int clone_tree(const struct hostshare_source *source, int *ret_fd, bool *ret_directory,
 		      struct err *err)
 {
 	unsigned int recursive = source->recursive ? AT_RECURSIVE : 0;
 	struct mount_attr all = {
-		.attr_set = source->readonly_below ? MOUNT_ATTR_RDONLY : 0,
+		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID |
+			    (source->readonly_below ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = source->slave ? MS_SLAVE : MS_PRIVATE,
 	};
 	struct mount_attr top = { .attr_set = source->readonly ? MOUNT_ATTR_RDONLY : 0 };

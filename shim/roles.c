@@ -2,6 +2,7 @@
 #include "shim/roles.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@ static void fill_stdio(void)
 bool roles_run(int argc, char **argv, int *ret)
 {
 	fill_stdio();
+	/* Ignored by the caller, and so by us, it would have the kernel reap our children. */
+	signal(SIGCHLD, SIG_DFL);
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(roles); i++) {
 		if (strcmp(argv[1], roles[i].name) == 0) {
 			*ret = roles[i].main(argc, argv);

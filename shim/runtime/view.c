@@ -30,11 +30,11 @@ static char *from_bundle(const char *bundle, const char *path)
 	return asprintf(&joined, "%s/%s", bundle, path) < 0 ? NULL : joined;
 }
 
-/* A copy of the mount at @path; @readonly as for a bind mount: itself, and those below with @readonly_below. */
+/* A copy of the mount at @path, without the guest's devices and setuid files; @readonly as for a bind mount: itself, and those below with @readonly_below. */
 static int clone_private(const char *path, bool recursive, bool readonly, bool readonly_below)
 {
 	struct mount_attr all = {
-		.attr_set = readonly_below ? MOUNT_ATTR_RDONLY : 0,
+		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (readonly_below ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = MS_PRIVATE,
 	};
 	struct mount_attr top = { .attr_set = readonly ? MOUNT_ATTR_RDONLY : 0 };

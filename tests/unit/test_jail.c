@@ -305,10 +305,10 @@ static void limits_are_lowered_and_never_raised(void **state)
 	free(text);
 }
 
-static void program_dies_with_its_parent(void **state)
+static void assert_dies_with_its_parent(int unshare_flags)
 {
 	char *const argv[] = { (char *)"sleep", (char *)"1000", NULL };
-	const struct jail jail = { .path = "/bin/sleep", .argv = argv, .stderr_fd = -1 };
+	const struct jail jail = { .path = "/bin/sleep", .argv = argv, .stderr_fd = -1, .unshare_flags = unshare_flags };
 	struct pollfd end = { .events = POLLIN };
 	pid_t parent, pid = -1;
 	int fds[2], status;
@@ -337,6 +337,84 @@ static void program_dies_with_its_parent(void **state)
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGKILL);
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
+}
+
+static void program_dies_with_its_parent(void **state)
+{
+	assert_dies_with_its_parent(0);
+	assert_dies_with_its_parent(CLONE_NEWPID); /* where it is nobody's child */
+}
+
+/* ---- claims: a root of its own ---- */
+
+/* What a shell needs. */
+#define SHELL_PLACES                                                                                           \
+	{ "/usr", JAIL_PLACE_FILE, false }, { "/lib", JAIL_PLACE_TOP, true },                                  \
+		{ "/lib64", JAIL_PLACE_TOP, true }, { "/bin", JAIL_PLACE_TOP, false }
+
+static char *own_mounts(void)
+{
+	char *text = NULL;
+
+	assert_true(io_read_file(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &text, NULL) >= 0);
+	return text;
+}
+
+static void program_sees_the_places_listed_and_nothing_else(void **state)
+{
+	char dir[] = "/tmp/jail-XXXXXX", file[64], script[512], want[512], *text, *before = own_mounts(), *after;
+	const struct jail_place places[] = {
+		SHELL_PLACES,
+		{ "/no/such/place", JAIL_PLACE_FILE, true },
+		{ NULL, JAIL_PLACE_FILE, false },
+		{ "/dev/null", JAIL_PLACE_DEVICE, false },
+		{ "/proc", JAIL_PLACE_PROC, false },
+		{ file, JAIL_PLACE_FILE, false },
+		{ "/usr/bin/env", JAIL_PLACE_FILE, false }, /* is there already */
+	};
+	struct jail jail = plain;
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/shown", dir);
+	fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "seen\n", 5), 5);
+	close(fd);
+	jail.unshare_flags = CLONE_NEWPID;
+	jail.places = places;
+	jail.n_places = ARRAY_SIZE(places);
+	snprintf(script, sizeof(script),
+		 "cd /; echo [!l]*; echo dev/* tmp/*/*; cat %s; echo x >/dev/null && echo $$; cd /proc; echo [!0-9]*; echo [0-9]*;"
+		 "for f in /x /usr/x /dev/x %s; do { echo x >$f; } 2>/dev/null && echo $f; done; ls /usr/bin/env", file, file);
+	text = told_by(&jail, script);
+	snprintf(want, sizeof(want),
+		 "bin dev proc tmp usr\ndev/null tmp/%s/shown\nseen\n1\nself thread-self\n1\n/usr/bin/env\n", dir + 5);
+	assert_string_equal(text, want);
+	free(text);
+	after = own_mounts();
+	assert_string_equal(after, before);
+	free(before);
+	free(after);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void a_link_that_leads_out_of_the_root_leads_nowhere(void **state)
+{
+	char dir[] = "/tmp/jail-XXXXXX", link[64], *text;
+	const struct jail_place places[] = { SHELL_PLACES, { link, JAIL_PLACE_FILE, false } };
+	struct jail jail = plain;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(link, sizeof(link), "%s/link", dir);
+	assert_int_equal(symlink("/etc/hostname", link), 0);
+	jail.places = places;
+	jail.n_places = ARRAY_SIZE(places);
+	text = told_by(&jail, "exec 2>&-; ls /tmp/*/; ls /etc; ls -d /proc /root /home /../../root; :");
+	assert_string_equal(text, "link\n"); /* what it leads to, as a file of this name */
+	free(text);
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 /* ---- claims: failures ---- */
@@ -377,6 +455,7 @@ static void step_that_fails_is_named_and_nothing_is_started(void **state)
 	char dir[] = "/tmp/jail-XXXXXX", script[64];
 	char *const argv[] = { (char *)"sh", (char *)"-c", script, NULL };
 	struct jail jail = { .path = SHELL, .argv = argv, .stderr_fd = -1 };
+	const struct jail_place missing[] = { SHELL_PLACES, { "/no/such/place", JAIL_PLACE_FILE, false } };
 	const int no_fd = 1 << 20;
 
 	assert_non_null(mkdtemp(dir));
@@ -387,6 +466,11 @@ static void step_that_fails_is_named_and_nothing_is_started(void **state)
 	jail.fds = &no_fd;
 	jail.n_fds = 1;
 	assert_fails(&jail, -EBADF, "arrange descriptors");
+	jail.fds = NULL;
+	jail.n_fds = 0;
+	jail.places = missing;
+	jail.n_places = ARRAY_SIZE(missing);
+	assert_fails(&jail, -ENOENT, "make its root: show it '/no/such/place'");
 	assert_int_equal(rmdir(dir), 0); /* it is empty */
 }
 
@@ -471,6 +555,8 @@ int main(void)
 		leak_checked(session_folder_and_umask_are_its_own),
 		leak_checked(limits_are_lowered_and_never_raised),
 		leak_checked(program_dies_with_its_parent),
+		leak_checked(program_sees_the_places_listed_and_nothing_else),
+		leak_checked(a_link_that_leads_out_of_the_root_leads_nowhere),
 		leak_checked(program_that_cannot_be_executed_is_named),
 		leak_checked(step_that_fails_is_named_and_nothing_is_started),
 		leak_checked(too_many_descriptors_are_refused),

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the processes that a guest may take over can reach of the host: an exact listing, and a program in their place."""
+import os
+import re
+
+from harness import Failure, check, check_equal, check_in, claim, wait_until
+
+# What QEMU may hold: streams and taps and disks handed to it, memory, its own events. Nothing of the host's by a path but these.
+VMM_DESCRIPTORS = re.compile(r"/dev/null|/dev/urandom|/dev/kvm|socket:\[\d+\]|pipe:\[\d+\]|/memfd:[a-z-]+( \(deleted\))?|"
+                             r"anon_inode:(\[?(eventfd|signalfd|eventpoll|kvm-vm|kvm-vcpu:\d+|io_uring)\]?)")
+
+
+def vmm_of(box, name="c1"):
+    with open(os.path.join(box.root, "sandboxes", name, "vmm.pid")) as f:
+        return int(f.read())
+
+
+def fields(path):
+    with open(path) as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def check_threads(pid):
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        status = fields(f"/proc/{pid}/task/{thread}/status")
+        for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            check_equal(status[key], "0" * 16, f"{key} of {status['Name']}")
+        check_equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), f"confinement of {status['Name']}")
+
+
+def check_vmm(pid, extra):
+    """@extra: top entries of paths that the test's own kernel and initramfs may add."""
+    check_threads(pid)
+    for name in ("mnt", "pid", "net", "ipc", "uts"):
+        check(os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"), f"namespace '{name}' is the host's")
+    check_equal(set(os.listdir(f"/proc/{pid}/root")) - extra - {"lib", "lib64", "bin", "nix", "gnu", "etc"},
+                {"usr", "dev", "proc"}, "top folders")
+    check(set(os.listdir(f"/proc/{pid}/root/etc")) <= {"ld.so.cache", "alternatives"}, "files of /etc")
+    check(set(os.listdir(f"/proc/{pid}/root/dev")) <= {"null", "urandom", "kvm"}, "device nodes")
+    with open(f"/proc/{pid}/mountinfo") as f:
+        for line in f:
+            options = line.split()[5].split(",")
+            check("ro" in options and "nosuid" in options, f"mount is not read-only: {line}")
+            check("nodev" in options or line.split()[4].startswith("/dev/"), f"mount with devices: {line}")
+            check(not any(word.startswith(("shared:", "master:")) for word in line.split()), f"mount is shared: {line}")
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        check(VMM_DESCRIPTORS.fullmatch(target), f"descriptor {fd}: {target}")
+
+
+@claim("QEMU has no capability, no namespace, no file and no descriptor of the host's but those it needs, before and after load")
+def vmm_posture(box):
+    for template in ("on", "off"):
+        box.write_config(template=template)
+        # Where the build lies is shown to a QEMU that boots, as far as the way to kernel and initramfs.
+        extra = {os.path.abspath(__file__).split("/")[1]} if template == "off" else set()
+        box.start(["sleep", "1000"])
+        check_vmm(vmm_of(box), extra)
+        box.ok("exec", "c1", "sh", "-c", "head -c 1000000 /dev/urandom > /file; sync; cat /file > /dev/null")
+        check_vmm(vmm_of(box), extra)
+        box.ok("delete", "--force", "c1")
+
+
+def processes_of(box, program):
+    """Pids of the sandbox's processes of that name, the oldest first. There is one sandbox."""
+    found = []
+    for pid in os.listdir("/proc"):
+        try:
+            if pid.isdigit() and fields(f"/proc/{pid}/status")["Name"] == program:
+                found.append(int(pid))
+        except OSError:
+            pass
+    return sorted(found)
+
+
+@claim("the file server's roots are the shared folder, where devices and setuid are nothing; it has a filter and what serving needs")
+def file_server_posture(box):
+    volume = os.path.join(box.dir, "volume")
+    os.mkdir(volume)
+    box.start(["sleep", "1000"], mounts=lambda m: m + [
+        {"destination": "/volume", "type": "bind", "source": volume, "options": ["rbind"]}])
+    box.ok("exec", "c1", "sh", "-c", "echo x > /volume/file; cat /bin/busybox > /dev/null")
+    outer, inner = processes_of(box, "virtiofsd")
+    for pid, caps in (outer, 0), (inner, 0x880000db):
+        status = fields(f"/proc/{pid}/status")
+        check_equal(int(status["CapEff"], 16) & ~caps, 0, "capabilities")
+        check_equal((int(status["CapBnd"], 16), status["NoNewPrivs"]), (0, "1"), "confinement")
+        check_equal(os.listdir(f"/proc/{pid}/root"), ["c1"], "its root")
+        for name in ("mnt", "net", "ipc", "uts"):
+            check(os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"), f"namespace '{name}' is the host's")
+    check_equal(fields(f"/proc/{inner}/status")["Seccomp"], "2", "seccomp")
+    with open(f"/proc/{inner}/mountinfo") as f:
+        mounts = [line.split() for line in f]
+    check_equal(len(mounts), 3, "mounts")
+    for line in mounts[1:]:
+        check({"nodev", "nosuid"} <= set(line[5].split(",")), f"mount with devices: {line}")
+
+
+@claim("a device node and a setuid file that the guest makes in its image are no more than names for who looks by way of the proxy")
+def proxy_view(box):
+    pid = box.start(["sh", "-c", "mknod /disk c 1 3; cp /bin/busybox /suid; chmod 4755 /suid; touch /done; sleep 1000"],
+                    process__capabilities={k: ["CAP_MKNOD", "CAP_FSETID", "CAP_FOWNER"] for k in ("bounding", "effective", "permitted")},
+                    linux__resources__devices=[{"allow": True, "access": "rwm"}])
+    root = f"/proc/{pid}/root"
+    wait_until(lambda: os.path.exists(f"{root}/done"), "the files are made")
+    try:
+        os.close(os.open(f"{root}/disk", os.O_RDWR))
+        raise Failure("the device can be opened")
+    except PermissionError:
+        pass
+    check(os.statvfs(root).f_flag & os.ST_NOSUID, "setuid programs are that")
+
+
+EVIL = """#!/bin/sh
+{
+for path in /etc/passwd /etc/shadow /root /home /sys /var /boot /proc/sys /proc/net %(root)s %(canary)s /dev/mem /dev/vda /dev/tty; do
+    [ -e "$path" ] && echo "sees $path"
+done
+for pid in %(pids)s; do kill -0 $pid 2>/dev/null && echo "reaches process $pid"; done
+for path in /x /usr/x /dev/x /proc/x "$0"; do { echo >"$path"; } 2>/dev/null && echo "writes $path"; done
+ls %(dir)s | grep -v '^vmm$'
+echo "I am $$"
+} 2>/dev/null | tr '\\n' ';' >&2
+exit 3
+"""
+
+
+@claim("a program in QEMU's place sees nothing of the host but programs, and reaches no process of it")
+def evil_vmm(box):
+    box.start(["sleep", "1000"], name="victim")
+    canary = os.path.join(box.dir, "canary")
+    with open(canary, "w") as f:
+        f.write("secret\n")
+    path = os.path.join(box.dir, "vmm")
+    pids = [vmm_of(box, "victim"), box.state("victim")["pid"], os.getpid()]
+    with open(path, "w") as f:
+        f.write(EVIL % {"root": box.root, "canary": canary, "dir": box.dir, "pids": " ".join(str(pid) for pid in pids)})
+    os.chmod(path, 0o755)
+    box.write_config(vmm=path, template="off")
+    result = box.run(["true"])
+    check_equal(result.code, 1, f"exit code ({result!r})")
+    check_in("(exit status 3): I am 1;", result.errors.replace(": ;", ": "), "what it found")
+    check_equal(box.ok("exec", "victim", "echo", "unharmed").text, "unharmed\n", "the other sandbox")
