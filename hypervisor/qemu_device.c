@@ -2,9 +2,8 @@
 /*
  * Theory of operation
  *
- * Slot N owns the names dev-N, net-N, disk-N, chr-N, fd-N, vhost-N in QEMU; nothing is made from the
- * caller's id. Per kind there is a list of links: a command, how to build its arguments, and the
- * command that undoes it.
+ * For each kind of device there is a chain of links (qemu_device_args.c): a command, how to build its
+ * arguments, and the command that undoes it.
  *
  *   FREE -> ADDING (link 0, 1, …) -> PRESENT -> REMOVING (until DEVICE_DELETED)
  *        -> UNDOING -> FREE
@@ -14,7 +13,7 @@
  * eject a device that nobody asked for; DEVICE_DELETED in PRESENT does the same without telling
  * anyone.
  */
-#include "hypervisor/qemu_device.h"
+#include "hypervisor/qemu_device_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -23,242 +22,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "hypervisor/qemu_cmdline.h"
-
-#define NAME_BYTES 16
-#define MAC_BYTES 18
-#define TAG_BYTES (QEMU_CMDLINE_TAG_MAX + 1)
-/* fdset numbers are N + this, so that none is 0. */
-#define FDSET_FIRST 1
-#define LINKS_MAX 4
-
-enum slot_state { SLOT_FREE, SLOT_ADDING, SLOT_PRESENT, SLOT_REMOVING, SLOT_UNDOING };
-
-struct slot {
-	struct qmp *qmp; /* for the operation in progress */
-	enum slot_state state;
-	unsigned int number;
-	enum vm_device_kind kind;
-	char id[QEMU_DEVICE_ID_MAX + 1];
-	char mac[MAC_BYTES], tag[TAG_BYTES];
-	bool readonly, block; /* of a disk; it is a block device of the host */
-	int fd, vhost_fd; /* duplicates, until they are sent */
-	bool vhost;
-	size_t link; /* in flight; while UNDOING: the one that is being undone */
-	struct loop_source *timer; /* of REMOVING */
-	vm_done_fn done;
-	void *userdata;
-	int code; /* to report after UNDOING */
-	char message[256];
-};
-
 struct qemu_devices {
 	struct loop *loop;
 	bool held;
 	struct slot slots[VM_HOTPLUG_SLOTS];
 };
 
-/* ---- arguments: small objects from format strings ---- */
-
-static const char *name_of(char buf[static NAME_BYTES], const char *prefix, const struct slot *s)
-{
-	snprintf(buf, NAME_BYTES, "%s-%u", prefix, s->number);
-	return buf;
-}
-
-/* {"key": "prefix-N"} */
-static struct json *one_name(const char *key, const char *prefix, const struct slot *s)
-{
-	_cleanup_json_ struct json *j = json_new_object();
-	char name[NAME_BYTES];
-
-	if (!j || json_set(j, key, json_new_string(name_of(name, prefix, s))) < 0)
-		return NULL;
-	return TAKE_PTR(j);
-}
-
-static int set_string(struct json *j, const char *key, const char *value)
-{
-	return json_set(j, key, json_new_string(value));
-}
-
-static struct json *args_fdname(const struct slot *s)
-{
-	return one_name("fdname", "fd", s);
-}
-
-static struct json *args_fdset(const struct slot *s)
-{
-	_cleanup_json_ struct json *j = json_new_object();
-
-	if (!j || json_set(j, "fdset-id", json_new_uint(FDSET_FIRST + s->number)) < 0)
-		return NULL;
-	return TAKE_PTR(j);
-}
-
-static struct json *args_vhost_fdname(const struct slot *s)
-{
-	return one_name("fdname", "vhost", s);
-}
-
-static struct json *args_netdev(const struct slot *s)
-{
-	_cleanup_json_ struct json *j = one_name("id", "net", s);
-	char name[NAME_BYTES];
-
-	if (!j || set_string(j, "type", "tap") < 0 ||
-	    set_string(j, "fd", name_of(name, "fd", s)) < 0)
-		return NULL;
-	if (s->vhost && (json_set(j, "vhost", json_new_bool(true)) < 0 ||
-			 set_string(j, "vhostfd", name_of(name, "vhost", s)) < 0))
-		return NULL;
-	return TAKE_PTR(j);
-}
-
-static struct json *args_netdev_del(const struct slot *s)
-{
-	return one_name("id", "net", s);
-}
-
-/*
- * The image is what its bytes are: a format found in them (qcow2 with a backing file) would be the
- * guest's choice.
- */
-static struct json *args_blockdev(const struct slot *s)
-{
-	_cleanup_json_ struct json *j = one_name("node-name", "disk", s), *file = json_new_object();
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/fdset/%u", FDSET_FIRST + s->number);
-	if (!j || !file || set_string(file, "driver", s->block ? "host_device" : "file") < 0 ||
-	    set_string(file, "filename", path) < 0 ||
-	    (s->readonly && set_string(file, "locking", "off") < 0))
-		return NULL;
-	if (set_string(j, "driver", "raw") < 0 ||
-	    json_set(j, "read-only", json_new_bool(s->readonly)) < 0 ||
-	    set_string(j, "discard", "unmap") < 0 || json_set(j, "file", TAKE_PTR(file)) < 0)
-		return NULL;
-	return TAKE_PTR(j);
-}
-
-static struct json *args_blockdev_del(const struct slot *s)
-{
-	return one_name("node-name", "disk", s);
-}
-
-static struct json *args_chardev(const struct slot *s)
-{
-	_cleanup_json_ struct json *j = one_name("id", "chr", s), *addr = json_new_object(),
-				   *data = json_new_object(), *socket = json_new_object(),
-				   *backend = json_new_object();
-	char name[NAME_BYTES];
-
-	if (!j || !addr || !data || !socket || !backend)
-		return NULL;
-	/*
-	 * {"type": "socket", "data": {"addr": {"type": "fd", "data": {"str": "fd-N"}}, "server":
-	 * false}}
-	 */
-	if (set_string(data, "str", name_of(name, "fd", s)) < 0 ||
-	    set_string(addr, "type", "fd") < 0 || json_set(addr, "data", TAKE_PTR(data)) < 0 ||
-	    json_set(socket, "addr", TAKE_PTR(addr)) < 0 ||
-	    json_set(socket, "server", json_new_bool(false)) < 0 ||
-	    set_string(backend, "type", "socket") < 0 ||
-	    json_set(backend, "data", TAKE_PTR(socket)) < 0 ||
-	    json_set(j, "backend", TAKE_PTR(backend)) < 0)
-		return NULL;
-	return TAKE_PTR(j);
-}
-
-static struct json *args_chardev_del(const struct slot *s)
-{
-	return one_name("id", "chr", s);
-}
-
-/* {"driver": …, "id": "dev-N", "bus": "slotN", key: value, …} */
-static struct json *args_device(const struct slot *s)
-{
-	_cleanup_json_ struct json *j = one_name("id", "dev", s);
-	char bus[NAME_BYTES], backend[NAME_BYTES], serial[QEMU_DEVICE_SERIAL_MAX + 1];
-	int r;
-
-	snprintf(bus, sizeof(bus), QEMU_CMDLINE_BUS_FORMAT, s->number);
-	if (!j || set_string(j, "bus", bus) < 0)
-		return NULL;
-	switch (s->kind) {
-	case VM_DEVICE_NIC:
-		r = set_string(j, "driver", "virtio-net-pci") < 0 ||
-		    set_string(j, "mac", s->mac) < 0 || set_string(j, "romfile", "") < 0 ||
-		    set_string(j, "netdev", name_of(backend, "net", s)) < 0;
-		break;
-	case VM_DEVICE_DISK:
-		snprintf(serial, sizeof(serial), "%.*s", QEMU_DEVICE_SERIAL_MAX, s->id);
-		r = set_string(j, "driver", "virtio-blk-pci") < 0 ||
-		    set_string(j, "serial", serial) < 0 ||
-		    set_string(j, "drive", name_of(backend, "disk", s)) < 0;
-		break;
-	case VM_DEVICE_SHARE:
-		r = set_string(j, "driver", "vhost-user-fs-pci") < 0 ||
-		    set_string(j, "tag", s->tag) < 0 ||
-		    set_string(j, "chardev", name_of(backend, "chr", s)) < 0;
-		break;
-	default:
-		r = 1;
-	}
-	return r ? NULL : TAKE_PTR(j);
-}
-
-static struct json *args_device_del(const struct slot *s)
-{
-	return one_name("id", "dev", s);
-}
-
 /* ---- chains ---- */
-
-enum link_fd { NO_FD, WITH_FD, WITH_VHOST_FD };
-
-struct link {
-	const char *command;
-	struct json *(*arguments)(const struct slot *s);
-	enum link_fd fd;
-	const char *undo; /* NULL: nothing */
-	struct json *(*undo_arguments)(const struct slot *s);
-};
-
-/* A NIC whose packets the host's kernel moves has a chain of its own. */
-#define CHAIN_VHOST_NIC (VM_DEVICE_SHARE + 1)
-
-static const struct link chains[][LINKS_MAX + 1] = {
-	[VM_DEVICE_DISK] = {
-		{ "add-fd", args_fdset, WITH_FD, "remove-fd", args_fdset },
-		{ "blockdev-add", args_blockdev, NO_FD, "blockdev-del", args_blockdev_del },
-		/* The image is open: the set goes when it is closed. */
-		{ "remove-fd", args_fdset, NO_FD, NULL, NULL },
-		{ "device_add", args_device, NO_FD, NULL, NULL },
-	},
-	[VM_DEVICE_NIC] = {
-		{ "getfd", args_fdname, WITH_FD, "closefd", args_fdname },
-		{ "netdev_add", args_netdev, NO_FD, "netdev_del", args_netdev_del },
-		{ "device_add", args_device, NO_FD, NULL, NULL },
-	},
-	[CHAIN_VHOST_NIC] = {
-		{ "getfd", args_fdname, WITH_FD, "closefd", args_fdname },
-		{ "getfd", args_vhost_fdname, WITH_VHOST_FD, "closefd", args_vhost_fdname },
-		{ "netdev_add", args_netdev, NO_FD, "netdev_del", args_netdev_del },
-		{ "device_add", args_device, NO_FD, NULL, NULL },
-	},
-	[VM_DEVICE_SHARE] = {
-		{ "getfd", args_fdname, WITH_FD, "closefd", args_fdname },
-		{ "chardev-add", args_chardev, NO_FD, "chardev-remove", args_chardev_del },
-		{ "device_add", args_device, NO_FD, NULL, NULL },
-	},
-};
-_Static_assert(ARRAY_SIZE(chains) == CHAIN_VHOST_NIC + 1, "one chain per kind, and vhost's");
-
-static const struct link *chain_of(const struct slot *s)
-{
-	return chains[s->vhost ? CHAIN_VHOST_NIC : s->kind];
-}
 
 static int run_link(struct slot *s);
 static void run_undo(struct slot *s);
@@ -322,7 +92,7 @@ static void on_undone(int code, const char *message, const struct json *answer, 
 static void run_undo(struct slot *s)
 {
 	while (s->link > 0) {
-		const struct link *link = &chain_of(s)[--s->link];
+		const struct link *link = &qemu_device_chain(s)[--s->link];
 		struct json *arguments;
 
 		if (!link->undo)
@@ -346,7 +116,7 @@ static void on_link(int code, const char *message, const struct json *answer, vo
 		return;
 	}
 	s->link++;
-	if (chain_of(s)[s->link].command) {
+	if (qemu_device_chain(s)[s->link].command) {
 		code = run_link(s);
 		if (code < 0)
 			start_undo(s, s->link, code, "out of memory, or the VM has gone");
@@ -358,7 +128,7 @@ static void on_link(int code, const char *message, const struct json *answer, vo
 
 static int run_link(struct slot *s)
 {
-	const struct link *link = &chain_of(s)[s->link];
+	const struct link *link = &qemu_device_chain(s)[s->link];
 	struct json *arguments = link->arguments(s);
 	int none = -EBADF, *fd = &none, r;
 
@@ -591,7 +361,7 @@ int qemu_devices_remove(struct qemu_devices *d, struct qmp *qmp, const char *id,
 	r = loop_add_timer(d->loop, QEMU_DEVICE_REMOVE_MS, on_remove_timeout, s, &s->timer);
 	if (r < 0)
 		return err_set_errno(err, r, "device '%s'", id);
-	arguments = args_device_del(s);
+	arguments = qemu_device_del_arguments(s);
 	r = arguments ? qmp_execute(qmp, "device_del", arguments, -1, QEMU_DEVICE_COMMAND_MS,
 				    on_remove_sent, s)
 		      : -ENOMEM;
@@ -621,10 +391,10 @@ void qemu_devices_on_event(struct qemu_devices *d, struct qmp *qmp, const char *
 		size_t links = 0;
 
 		if ((s->state != SLOT_PRESENT && s->state != SLOT_REMOVING) ||
-		    strcmp(name_of(own, "dev", s), name) != 0)
+		    strcmp(qemu_device_name(own, "dev", s), name) != 0)
 			continue;
 		loop_source_destroy(TAKE_PTR(s->timer));
-		while (chain_of(s)[links].command)
+		while (qemu_device_chain(s)[links].command)
 			links++;
 		s->qmp = qmp;
 		start_undo(s, links, 0, NULL);

@@ -3,29 +3,25 @@
  * Theory of operation
  *
  * Two things must be over before a process counts as stopped: the agent has told its end, and its
- * output has been delivered (relay.h). They come in any order; advance() looks at both. While a
+ * output has been delivered (relay.h). They come in any order; proc_proc_advance looks at both. While a
  * start is being answered neither counts, so that nobody hears of an end before the begin.
  */
-#include "shim/proc.h"
+#include "shim/proc_internal.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <string.h>
 
-#include "common/proto/agent.pb-c.h"
 #include "common/trace.h"
 #include "shim/containerd/events.h"
 #include "shim/sandbox_cgroup.h"
 #include "shim/sandbox_dns.h"
 #include "shim/sandbox_network.h"
-#include "shim/task.h"
 
 #define SIGNAL_MAX 64
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_PERMITTED 126
 #define EXIT_NOT_STARTED 255
-
-static const struct relay_ops relay_ops;
 
 /* ---- life ---- */
 
@@ -48,7 +44,7 @@ int proc_create(struct task *c, const struct proc_config *config, struct proc **
 		if (!p->paths[i])
 			return -ENOMEM;
 	}
-	r = relay_create(c->sandbox->loop, &config->io, &relay_ops, p, &p->io, err);
+	r = relay_create(c->sandbox->loop, &config->io, &proc_relay_ops, p, &p->io, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(p);
@@ -101,24 +97,9 @@ const char *proc_name(const struct proc *p, char *buf, size_t size)
 	return buf;
 }
 
-static struct sandbox *sandbox_of(const struct proc *p)
-{
-	return p->container->sandbox;
-}
-
 /* ---- calls to the agent ---- */
 
-/* What a call in flight holds. */
-struct proc_call {
-	struct proc *p;
-	enum relay_stream stream;
-	uint32_t signal;
-	uint32_t exit_status;
-	proc_done_fn done;
-	void *userdata;
-};
-
-static struct proc_call *call_create(struct proc *p, proc_done_fn done, void *userdata)
+struct proc_call *proc_call_create(struct proc *p, proc_done_fn done, void *userdata)
 {
 	struct proc_call *call = calloc(1, sizeof(*call));
 
@@ -130,7 +111,7 @@ static struct proc_call *call_create(struct proc *p, proc_done_fn done, void *us
 	return call;
 }
 
-static void call_free(struct proc_call *call)
+void proc_call_free(struct proc_call *call)
 {
 	proc_unref(call->p);
 	free(call);
@@ -146,7 +127,7 @@ static void call_done(struct proc_call *call, enum ttrpc_code code, const char *
 	call->done(code, text, call->userdata);
 }
 
-static Onggi__Agent__V1__ProcessRef proc_agent_ref(const struct proc *p)
+Onggi__Agent__V1__ProcessRef proc_agent_ref(const struct proc *p)
 {
 	Onggi__Agent__V1__ProcessRef ref = ONGGI__AGENT__V1__PROCESS_REF__INIT;
 
@@ -171,7 +152,7 @@ static void answer_waiters(struct proc *p)
 	free(taken.list);
 }
 
-static void advance(struct proc *p)
+void proc_advance(struct proc *p)
 {
 	if (!p->ended || p->state == PROC_STARTING || p->state == PROC_STOPPED)
 		return;
@@ -203,7 +184,7 @@ void proc_end_now(struct proc *p, uint32_t exit_status)
 		p->state = PROC_RUNNING;
 	set_ended(p, exit_status);
 	relay_abandon(p->io);
-	advance(p);
+	proc_advance(p);
 	proc_unref(p);
 }
 
@@ -225,8 +206,8 @@ static void end_told(void *userdata)
 	struct proc_call *call = userdata;
 
 	set_ended(call->p, call->exit_status);
-	advance(call->p);
-	call_free(call);
+	proc_advance(call->p);
+	proc_call_free(call);
 }
 
 static void wait_answered(enum ttrpc_code code, const char *message, const void *response,
@@ -241,10 +222,10 @@ static void wait_answered(enum ttrpc_code code, const char *message, const void 
 		agent_text(text, sizeof(text), message);
 		/* The end of something that was deleted meanwhile may be unknown. */
 		if (!agent_code_is_loss(code) && !p->removed && p->state != PROC_STOPPED)
-			sandbox_give_up(sandbox_of(p), "the agent cannot tell a process's end: %s",
+			sandbox_give_up(proc_sandbox(p), "the agent cannot tell a process's end: %s",
 					text);
 	} else if (answer->exit_status > PROC_STATUS_MAX) {
-		sandbox_give_up(sandbox_of(p), "the agent tells an impossible exit status %u",
+		sandbox_give_up(proc_sandbox(p), "the agent tells an impossible exit status %u",
 				answer->exit_status);
 	} else {
 		call->exit_status = answer->exit_status;
@@ -256,143 +237,21 @@ static void wait_answered(enum ttrpc_code code, const char *message, const void 
 			end_told(call);
 		return;
 	}
-	call_free(call);
+	proc_call_free(call);
 }
 
 static void wait_for_end(struct proc *p)
 {
 	Onggi__Agent__V1__ProcessRef ref = proc_agent_ref(p);
-	struct proc_call *call = call_create(p, NULL, NULL);
+	struct proc_call *call = proc_call_create(p, NULL, NULL);
 
 	if (!call) {
-		sandbox_give_up(sandbox_of(p), "out of memory");
+		sandbox_give_up(proc_sandbox(p), "out of memory");
 		return;
 	}
-	agent_call(sandbox_of(p), "WaitProcess", &ref.base,
+	agent_call(proc_sandbox(p), "WaitProcess", &ref.base,
 		   &onggi__agent__v1__wait_process_response__descriptor, 0, wait_answered, call);
 }
-
-/* ---- its bytes ---- */
-
-static void read_answered(enum ttrpc_code code, const char *message, const void *response,
-			  void *userdata)
-{
-	const Onggi__Agent__V1__ReadOutputResponse *answer = response;
-	struct proc_call *call = userdata;
-	struct proc *p = call->p;
-	int r;
-
-	if (code == TTRPC_OK)
-		r = relay_output(p->io, call->stream, answer->data.data, answer->data.len,
-				 answer->eof);
-	else if (agent_code_is_loss(code))
-		r = 0; /* proc_lost follows, which has something to add */
-	else
-		r = relay_output(p->io, call->stream, NULL, 0, true);
-	if (r == -EPROTO)
-		sandbox_give_up(sandbox_of(p), "the agent sent output that was not asked for");
-	else if (r < 0)
-		sandbox_give_up(sandbox_of(p), "output of the guest: %s", strerror(-r));
-	call_free(call);
-}
-
-static uint32_t agent_stream(enum relay_stream stream)
-{
-	return stream == RELAY_STDERR ? 2 : 1;
-}
-
-static void agent_read(enum relay_stream stream, uint32_t max, void *userdata)
-{
-	Onggi__Agent__V1__ReadOutputRequest request = ONGGI__AGENT__V1__READ_OUTPUT_REQUEST__INIT;
-	struct proc *p = userdata;
-	struct proc_call *call = call_create(p, NULL, NULL);
-
-	if (!call) {
-		relay_output(p->io, stream, NULL, 0, true);
-		return;
-	}
-	call->stream = stream;
-	request.container_id = p->container->record->id;
-	request.exec_id = p->exec_id;
-	request.stream = agent_stream(stream);
-	request.max_bytes = max;
-	agent_call(sandbox_of(p), "ReadOutput", &request.base,
-		   &onggi__agent__v1__read_output_response__descriptor, 0, read_answered, call);
-}
-
-static void write_answered(enum ttrpc_code code, const char *message, const void *response,
-			   void *userdata)
-{
-	const Onggi__Agent__V1__WriteInputResponse *answer = response;
-	struct proc_call *call = userdata;
-
-	if (relay_input_taken(call->p->io, code == TTRPC_OK ? answer->written : 0,
-			      code != TTRPC_OK) < 0)
-		sandbox_give_up(sandbox_of(call->p), "the agent took input that it was not given");
-	call_free(call);
-}
-
-static void agent_write(const void *data, size_t len, void *userdata)
-{
-	Onggi__Agent__V1__WriteInputRequest request = ONGGI__AGENT__V1__WRITE_INPUT_REQUEST__INIT;
-	struct proc *p = userdata;
-	struct proc_call *call = call_create(p, NULL, NULL);
-
-	if (!call) {
-		relay_input_taken(p->io, 0, true);
-		return;
-	}
-	request.container_id = p->container->record->id;
-	request.exec_id = p->exec_id;
-	request.data = (ProtobufCBinaryData){ .data = (uint8_t *)(uintptr_t)data, .len = len };
-	agent_call(sandbox_of(p), "WriteInput", &request.base,
-		   &onggi__agent__v1__write_input_response__descriptor, 0, write_answered, call);
-}
-
-static void nothing_to_do(enum ttrpc_code code, const char *message, const void *response,
-			  void *userdata)
-{
-}
-
-static void agent_close_input(void *userdata)
-{
-	struct proc *p = userdata;
-	Onggi__Agent__V1__ProcessRef ref = proc_agent_ref(p);
-
-	agent_call(sandbox_of(p), "CloseInput", &ref.base, &onggi__agent__v1__empty__descriptor,
-		   AGENT_QUERY_TIMEOUT_MS, nothing_to_do, NULL);
-}
-
-static void agent_close_output(enum relay_stream stream, void *userdata)
-{
-	Onggi__Agent__V1__CloseOutputRequest request = ONGGI__AGENT__V1__CLOSE_OUTPUT_REQUEST__INIT;
-	struct proc *p = userdata;
-
-	request.container_id = p->container->record->id;
-	request.exec_id = p->exec_id;
-	request.stream = agent_stream(stream);
-	agent_call(sandbox_of(p), "CloseOutput", &request.base,
-		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, nothing_to_do,
-		   NULL);
-}
-
-static void relay_is_drained(void *userdata)
-{
-	struct proc *p = userdata;
-
-	/* From within proc_end_now or advance, which go on themselves, or from the loop. */
-	proc_ref(p);
-	advance(p);
-	proc_unref(p);
-}
-
-static const struct relay_ops relay_ops = {
-	.read = agent_read,
-	.write = agent_write,
-	.close_input = agent_close_input,
-	.close_output = agent_close_output,
-	.drained = relay_is_drained,
-};
 
 /* ---- operations ---- */
 
@@ -433,7 +292,7 @@ static void start_answered(enum ttrpc_code code, const char *message, const void
 		relay_start(p->io);
 		if (!proc_is_init(p))
 			wait_for_end(p);
-		advance(p);
+		proc_advance(p);
 	} else {
 		/*
 		 * An init that could not run has ended: the agent tells so in answer to
@@ -442,11 +301,11 @@ static void start_answered(enum ttrpc_code code, const char *message, const void
 		p->state = PROC_CREATED;
 		call_done(call, code, message);
 		if (proc_is_init(p))
-			advance(p);
+			proc_advance(p);
 		else if (!agent_code_is_loss(code))
 			proc_end_now(p, exit_status_of_failure(code));
 	}
-	call_free(call);
+	proc_call_free(call);
 }
 
 static const char *refuse_start(const struct proc *p)
@@ -471,7 +330,7 @@ static void ask_start(struct proc_call *call)
 	Onggi__Agent__V1__ProcessRef ref = proc_agent_ref(call->p);
 
 	/* Hooks have time limits of their own, or none. */
-	agent_call(sandbox_of(call->p), "StartProcess", &ref.base,
+	agent_call(proc_sandbox(call->p), "StartProcess", &ref.base,
 		   &onggi__agent__v1__start_process_response__descriptor,
 		   proc_is_init(call->p) && call->p->container->start_hooks
 			   ? 0
@@ -495,14 +354,14 @@ static void network_settled(enum ttrpc_code code, const char *message, void *use
 		snprintf(text, sizeof(text), "start %s: network: %s",
 			 proc_name(p, name, sizeof(name)), message);
 		call_done(call, code, text);
-		advance(p);
+		proc_advance(p);
 		/* As runc's: engines expect that what could not be started has ended. */
 		proc_signal(p, SIGKILL, true, NULL, NULL);
 	} else {
 		call_done(call, TTRPC_UNAVAILABLE,
 			  "the process was ended while it was being started");
 	}
-	call_free(call);
+	proc_call_free(call);
 }
 
 void proc_start(struct proc *p, proc_done_fn done, void *userdata)
@@ -517,15 +376,15 @@ void proc_start(struct proc *p, proc_done_fn done, void *userdata)
 		done(TTRPC_FAILED_PRECONDITION, text, userdata);
 		return;
 	}
-	call = call_create(p, done, userdata);
+	call = proc_call_create(p, done, userdata);
 	if (!call) {
 		done(TTRPC_RESOURCE_EXHAUSTED, "out of memory", userdata);
 		return;
 	}
 	p->state = PROC_STARTING;
-	sandbox_dns_look(sandbox_of(p), p->container->resolv_fd);
+	sandbox_dns_look(proc_sandbox(p), p->container->resolv_fd);
 	if (proc_is_init(p))
-		sandbox_network_settle(sandbox_of(p)->network, network_settled, call);
+		sandbox_network_settle(proc_sandbox(p)->network, network_settled, call);
 	else
 		ask_start(call);
 }
@@ -544,9 +403,9 @@ static void signal_answered(enum ttrpc_code code, const char *message, const voi
 	if (code == TTRPC_NOT_FOUND)
 		message = words_for_gone(call->p);
 	if (code == TTRPC_DEADLINE_EXCEEDED && call->signal == SIGKILL)
-		sandbox_give_up(sandbox_of(call->p), "the guest does not carry out a kill");
+		sandbox_give_up(proc_sandbox(call->p), "the guest does not carry out a kill");
 	call_done(call, code, message);
-	call_free(call);
+	proc_call_free(call);
 }
 
 static void send_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn done,
@@ -554,7 +413,7 @@ static void send_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn 
 {
 	Onggi__Agent__V1__SignalProcessRequest request =
 		ONGGI__AGENT__V1__SIGNAL_PROCESS_REQUEST__INIT;
-	struct proc_call *call = call_create(p, done, userdata);
+	struct proc_call *call = proc_call_create(p, done, userdata);
 
 	if (!call) {
 		if (done)
@@ -566,7 +425,7 @@ static void send_signal(struct proc *p, uint32_t signal, bool all, proc_done_fn 
 	request.exec_id = p->exec_id;
 	request.signal = signal;
 	request.all = all;
-	agent_call(sandbox_of(p), "SignalProcess", &request.base,
+	agent_call(proc_sandbox(p), "SignalProcess", &request.base,
 		   &onggi__agent__v1__empty__descriptor, AGENT_SIGNAL_TIMEOUT_MS, signal_answered,
 		   call);
 }
@@ -600,7 +459,7 @@ static void resize_answered(enum ttrpc_code code, const char *message, const voi
 			    void *userdata)
 {
 	call_done(userdata, code, message);
-	call_free(userdata);
+	proc_call_free(userdata);
 }
 
 void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn done, void *userdata)
@@ -618,7 +477,7 @@ void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn d
 		     "the process's terminal cannot be resized now, or not to that size", userdata);
 		return;
 	}
-	call = call_create(p, done, userdata);
+	call = proc_call_create(p, done, userdata);
 	if (!call) {
 		done(TTRPC_RESOURCE_EXHAUSTED, "out of memory", userdata);
 		return;
@@ -627,7 +486,7 @@ void proc_resize(struct proc *p, uint32_t columns, uint32_t rows, proc_done_fn d
 	request.exec_id = p->exec_id;
 	request.columns = columns;
 	request.rows = rows;
-	agent_call(sandbox_of(p), "ResizeTerminal", &request.base,
+	agent_call(proc_sandbox(p), "ResizeTerminal", &request.base,
 		   &onggi__agent__v1__empty__descriptor, AGENT_QUERY_TIMEOUT_MS, resize_answered,
 		   call);
 }
@@ -671,7 +530,7 @@ void proc_proxy_gone(struct proc *p)
 		return;
 	proc_ref(p);
 	p->orphan = true;
-	sandbox_log(sandbox_of(p), LOG_LEVEL_INFO,
+	sandbox_log(proc_sandbox(p), LOG_LEVEL_INFO,
 		    "who stood for a process of container '%s' has ended: kill it",
 		    p->container->record->id);
 	/* Its reader was the same process. */

@@ -21,8 +21,8 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 
+#include "shim/relay_fifo.h"
 #include "shim/relay_logger.h"
 
 #define OUTPUTS 2
@@ -64,64 +64,6 @@ static void output_pump(struct output *out);
 
 /* ---- opening ---- */
 
-static int fifo_path(const char *uri, const char **ret, struct err *err)
-{
-	const char *scheme = strstr(uri, "://");
-
-	if (!strncmp(uri, "fifo://", 7))
-		uri += 7;
-	else if (scheme)
-		return err_set(err, -EOPNOTSUPP,
-			       "'%s': stdio of scheme '%.*s' is not supported, only FIFOs are", uri,
-			       (int)(scheme - uri), uri);
-	if (uri[0] != '/')
-		return err_set(err, -EINVAL, "'%s': path of a FIFO must be absolute", uri);
-	*ret = uri;
-	return 0;
-}
-
-static int open_fifo(const char *path, int flags, int *ret, struct err *err)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct stat st;
-
-	fd = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return err_set_errno(err, -errno, "FIFO '%s'", path);
-	if (fstat(fd, &st) < 0)
-		return err_set_errno(err, -errno, "FIFO '%s'", path);
-	if (!S_ISFIFO(st.st_mode))
-		return err_set(err, -EINVAL, "'%s' is no FIFO", path);
-	*ret = TAKE_FD(fd);
-	return 0;
-}
-
-/*
- * Both ends, the reading one first: opening the writing end without waiting needs a reader. Both
- * are opened through one descriptor of the FIFO itself, so that they are surely the same.
- */
-static int open_both_ends(const char *uri, int *ret_read, int *ret_write, struct err *err)
-{
-	_cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF;
-	char self[64];
-	const char *path;
-	int r;
-
-	r = fifo_path(uri, &path, err);
-	if (r < 0)
-		return r;
-	r = open_fifo(path, O_RDONLY, &read_fd, err);
-	if (r < 0)
-		return r;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", read_fd);
-	write_fd = open(self, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-	if (write_fd < 0)
-		return err_set_errno(err, -errno, "FIFO '%s'", path);
-	*ret_read = TAKE_FD(read_fd);
-	*ret_write = TAKE_FD(write_fd);
-	return 0;
-}
-
 static void close_fd(int *fd)
 {
 	cleanup_close_p(fd);
@@ -141,7 +83,7 @@ static void input_ready(int fd, unsigned int events, void *userdata);
 
 static int open_input(struct relay *io, const char *path, struct err *err)
 {
-	int r = open_both_ends(path, &io->in_fd, &io->in_keep_fd, err);
+	int r = relay_fifo_open(path, &io->in_fd, &io->in_keep_fd, err);
 
 	return r < 0 ? r : loop_add_fd(io->loop, io->in_fd, 0, input_ready, io, &io->in_source);
 }
@@ -177,7 +119,7 @@ static int open_output(struct relay *io, struct output *out, const struct relay_
 		out->is_file = true;
 		return out->fd < 0 ? out->fd : 0;
 	}
-	r = open_both_ends(path, &out->keep_fd, &out->fd, err);
+	r = relay_fifo_open(path, &out->keep_fd, &out->fd, err);
 	return r < 0 ? r : loop_add_fd(io->loop, out->fd, 0, output_ready, out, &out->source);
 }
 
