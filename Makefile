@@ -174,7 +174,7 @@ test: deps-engines ## build and run every test; the last line counts them
 	@$(SUBMAKE) images engine-images
 	@tests/run-all $(BUILD)
 
-test-engines: deps-engines ## podman, docker, buildah and docker-compose with onggi as their runtime, part of make test
+test-engines: deps-engines ## podman, docker, buildah, docker-compose and containerd (with its CRI plugin) with onggi, part of make test
 	@$(SUBMAKE) all guest guest-kernel examples $(BUILD)/tests/probe
 	@$(SUBMAKE) engine-images
 	@tests/run-all $(BUILD) engines

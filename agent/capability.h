@@ -5,6 +5,7 @@
  * Order:    capability_drop_bounding (needs CAP_SETPCAP) -> setresuid with capability_keep ->
  *           capability_apply. Whatever the spec has beyond the agent's own set is left out.
  * Process:  a child on its way to execve; single-threaded.
+ * Errors:   0, or the negative errno of prctl(2), capget(2) or capset(2).
  * Source:   capabilities(7).
  */
 #ifndef ONGGI_AGENT_CAPABILITY_H

@@ -7,6 +7,8 @@
  * Waiting:  freezing and killing take effect later; cgroup_events_fd() becomes readable then
  *           (inotify), and cgroup_state() says how far it is.
  * Process:  the agent, loop thread only.
+ * Errors:   where nothing else is said, 0 or the negative errno of one of the cgroup's files,
+ *           which @err names.
  * Source:   the kernel's Documentation/admin-guide/cgroup-v2.rst; OCI config-linux.md.
  * Not here: turning the spec's numbers into files (cgroup_limits.h), device rules
  *           (cgroup_device.h).
@@ -55,8 +57,9 @@ int cgroup_remove(struct cgroup *cg, struct err *err);
 int cgroup_fd(const struct cgroup *cg);
 /*
  * Where a further process can go: the cgroup itself or, when the container has distributed
- * controllers to children of its own ("no internal processes"), the cgroup of its init @pid. The
- * caller closes it.
+ * controllers to children of its own ("no internal processes"), the cgroup of its init @pid.
+ *
+ * Returns a descriptor that the caller closes, or a negative errno.
  */
 int cgroup_open_for_exec(const struct cgroup *cg, pid_t pid, struct err *err);
 
@@ -76,16 +79,25 @@ struct cgroup_state {
 	bool populated; /* a process is in it or below */
 	bool frozen;
 };
+/* How it is at this moment. */
 int cgroup_state(struct cgroup *cg, struct cgroup_state *ret, struct err *err);
 
-/* inotify descriptor, non-blocking, borrowed: poll for reading, then cgroup_events_drain, then look. */
+/*
+ * inotify descriptor, non-blocking, borrowed: poll for reading, then cgroup_events_drain, then
+ * look. The first call makes it: a negative errno of inotify_init1(2) or inotify_add_watch(2).
+ */
 int cgroup_events_fd(struct cgroup *cg, struct err *err);
 void cgroup_events_drain(struct cgroup *cg);
 
-/* How many processes the memory limit has killed so far. */
+/*
+ * How many processes the memory limit has killed so far; 0 where there is no memory controller.
+ */
 int cgroup_oom_kills(struct cgroup *cg, uint64_t *ret, struct err *err);
 
-/* Processes in it and below, in the agent's pid namespace; freed by the caller. At most CGROUP_PIDS_MAX. */
+/*
+ * Processes in it and below, in the agent's pid namespace; freed by the caller. At most
+ * CGROUP_PIDS_MAX. -ENOMEM.
+ */
 int cgroup_pids(struct cgroup *cg, pid_t **ret, size_t *ret_n, struct err *err);
 
 #endif

@@ -45,9 +45,11 @@ int cgroup_device_run(const struct cgroup_device_program *program, uint32_t acce
 		      uint32_t minor);
 
 /*
- * Load the program (the standard one is loaded once for all) and attach it to the cgroup directory @cgroup_fd, in
- * place of what is in *prog_fd (-1: nothing yet). Without device rules in the spec every device stays allowed: don't
- * call.
+ * Load the program (the standard one is loaded once for all) and attach it to the cgroup
+ * directory @cgroup_fd, in place of what is in *prog_fd (-1: nothing yet). Without device rules
+ * in the spec every device stays allowed: don't call.
+ *
+ * Returns 0, or a negative errno of bpf(2).
  */
 int cgroup_device_attach(int cgroup_fd, const struct cgroup_device_program *program, int *prog_fd,
 			 struct err *err);

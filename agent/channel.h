@@ -35,8 +35,10 @@ int channel_open_port(const char *name, unsigned int timeout_ms, struct err *err
 struct channel;
 
 /*
- * Serve @port (taken over on success). @gone runs once when the host has gone for good; it may not
- * destroy the channel.
+ * Serve @port (taken over on success). @gone runs once when the host has gone for good; it may
+ * not destroy the channel.
+ *
+ * Returns 0; -ENOMEM; errnos of epoll_create1(2), epoll_ctl(2).
  */
 int channel_create(struct loop *loop, struct ttrpc_server *server, int port, void (*gone)(void *userdata),
 		   void *userdata, struct channel **ret);

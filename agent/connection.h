@@ -3,6 +3,7 @@
  * connection.h - TCP connections from the host's side to services at the guest's loopback addresses
  *
  * Shape:    each is the ends of a stream (stdio.h), found by an id of the caller's choice.
+ * Limits:   CONNECTIONS_MAX at a time; ids of 1 to CONNECTION_ID_MAX bytes.
  * Process:  the agent, loop thread only.
  */
 #ifndef ONGGI_AGENT_CONNECTION_H
@@ -19,6 +20,7 @@
 
 struct connections;
 
+/* Returns 0 or -ENOMEM. @loop is borrowed for its life. */
 int connections_create(struct loop *loop, struct connections **ret);
 /* With all that are open. NULL is allowed. */
 void connections_destroy(struct connections *cs);

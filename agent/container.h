@@ -10,8 +10,8 @@
  *           for killed processes to go, CONTAINER_FREEZE_TIMEOUT_MS for a freeze to take effect.
  * Process:  the agent, loop thread only.
  * Errors:   -ENOENT no such container or process, -EEXIST, -EBUSY wrong state (the text says
- *           which), -EINVAL and
- *           -EOPNOTSUPP a spec that cannot be applied, -ENOSPC over a limit.
+ *           which), -EINVAL and -EOPNOTSUPP a spec that cannot be applied, -ENOSPC over a limit,
+ *           -ENOMEM.
  * Not here: rpc (service.h); signals, freezing, listing (container_control.h).
  */
 #ifndef ONGGI_AGENT_CONTAINER_H
@@ -36,6 +36,7 @@ struct container;
 struct container_table;
 struct disk_list;
 
+/* An empty table. Both are borrowed for its life. Returns 0 or -ENOMEM. */
 int container_table_create(struct loop *loop, struct reaper *reaper, struct container_table **ret);
 /* Kills what is left without waiting for it; callbacks run with -ECANCELED. */
 void container_table_destroy(struct container_table *table);
@@ -71,16 +72,17 @@ int container_create(struct container_table *table, const struct container_reque
 
 /* Returns 0 with *ret, or -ENOENT. A container that is being created is not found yet. */
 int container_find(struct container_table *table, const char *id, struct container **ret, struct err *err);
-/* The init for an empty @exec_id. */
+/* The init for an empty @exec_id; else an exec, or -ENOENT. *ret is borrowed. */
 int container_find_process(struct container *c, const char *exec_id, struct process **ret, struct err *err);
 
+/* All borrowed from the container. */
 const char *container_id(const struct container *c);
 struct process *container_init(const struct container *c);
 struct cgroup *container_cgroup(const struct container *c);
 /* Texts of setup_prepare, NULL-terminated, borrowed. */
 char *const *container_warnings(const struct container *c);
 
-/* Register an exec from an OCI process object, as JSON. */
+/* Register an exec from an OCI process object, as JSON. Nothing runs yet. */
 int container_add_process(struct container *c, const char *exec_id, const char *spec, size_t spec_len,
 			  struct err *err);
 

@@ -55,7 +55,7 @@ struct container_task {
 	char command[CONTAINER_COMMAND_MAX]; /* printable bytes only */
 };
 
-/* What runs in the container; *ret is freed by the caller. */
+/* What runs in the container; *ret is freed by the caller. -ENOMEM. */
 int container_tasks(struct container *c, struct container_task **ret, size_t *ret_n, struct err *err);
 
 #endif

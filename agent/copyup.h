@@ -4,6 +4,9 @@
  *
  * Peer:     the source tree is the image's. Links are copied, never followed; other mounts and
  *           special files but fifos are left out; depth and number of entries are bounded.
+ * Errors:   0, or the negative errno of the first entry that could not be copied; -E2BIG over
+ *           COPYUP_ENTRIES_MAX, -ELOOP over COPYUP_DEPTH_MAX.
+ * Source:   runc, which knows the option; the specification does not.
  */
 #ifndef ONGGI_AGENT_COPYUP_H
 #define ONGGI_AGENT_COPYUP_H

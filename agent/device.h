@@ -7,6 +7,7 @@
  *           refused by name. /dev must be a real directory inside the root; nothing below it is
  *           followed.
  * Process:  a container's init child, before pivot_root.
+ * Source:   OCI config-linux.md "Devices", "Default Devices".
  */
 #ifndef ONGGI_AGENT_DEVICE_H
 #define ONGGI_AGENT_DEVICE_H
@@ -33,10 +34,16 @@ int device_check(const struct oci_spec *spec, size_t *ret_skipped, struct err *e
 /* Whether /dev is ours to fill: not when the spec binds something there. */
 bool device_setup_wanted(const struct oci_spec *spec);
 
-/* Make the default nodes, the spec's, and the usual links. */
+/*
+ * Make the default nodes, the spec's, and the usual links. 0, or a negative errno that names the
+ * node.
+ */
 int device_setup(const struct mount_tree *tree, const struct oci_spec *spec, struct err *err);
 
-/* Bind the terminal @slave onto /dev/console. Its devpts must be mounted in the container by now. */
+/*
+ * Bind the terminal @slave onto /dev/console. Its devpts must be mounted in the container by now.
+ * Errnos of open_tree(2), move_mount(2).
+ */
 int device_bind_console(const struct mount_tree *tree, int slave, struct err *err);
 
 #endif

@@ -33,6 +33,7 @@ struct disk_list {
 	size_t n;
 	struct disk list[DISKS_MAX]; /* layers: the topmost first */
 };
+/* Frees what the entries own; the list is empty then. */
 void disk_list_finish(struct disk_list *disks);
 
 /* Copies of all. -EINVAL a serial number that none is, -E2BIG, -ENOMEM. */

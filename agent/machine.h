@@ -52,7 +52,7 @@ struct machine_request {
 	size_t n_ranges;
 };
 
-/* @sysfs: MACHINE_SYSFS, or a folder of a test's; borrowed. */
+/* @sysfs: MACHINE_SYSFS, or a folder of a test's; borrowed. Returns 0 or -ENOMEM. */
 int machine_create(struct loop *loop, struct reaper *reaper, const char *sysfs, struct machine **ret);
 /* Who waits is answered with -ECANCELED. */
 void machine_destroy(struct machine *m);
@@ -76,7 +76,7 @@ int machine_resize(struct machine *m, const struct machine_request *request, mac
 /* What the guest uses now. */
 void machine_look(const char *sysfs, const struct machine_request *request, struct machine_size *ret);
 
-/* What the child does. Blocks. */
+/* What the child does. Blocks. Codes as those of @done above. */
 int machine_apply(const char *sysfs, const struct machine_request *request, struct err *err);
 
 #endif

@@ -5,6 +5,7 @@
  * Shape:    files "NN-name.ko" in one folder, loaded in the order of their names, dependencies
  *           first.
  * Process:  the agent, once at start, before anything that needs a device.
+ * Source:   finit_module(2).
  */
 #ifndef ONGGI_AGENT_MODULE_H
 #define ONGGI_AGENT_MODULE_H

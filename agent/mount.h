@@ -9,6 +9,7 @@
  *           directories. Nothing on "/".
  * Types:    bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup, cgroup2. Others are refused by name.
  * Process:  a container's init child, in its new mount namespace, before pivot_root.
+ * Source:   OCI config.md "Mounts"; mount(8) for the options; move_mount(2).
  */
 #ifndef ONGGI_AGENT_MOUNT_H
 #define ONGGI_AGENT_MOUNT_H
@@ -31,6 +32,7 @@ struct mount_tree {
 };
 
 #define MOUNT_TREE_INIT { .root_fd = -1, .share_fd = -1, .shm_fd = -1, .proc_fd = -1, .sys_fd = -1, .devpts_fd = -1 }
+/* Closes all of its descriptors. */
 void mount_tree_finish(struct mount_tree *tree);
 
 /* What a type is to us. */

@@ -4,6 +4,8 @@
  *
  * Shape:    a mount is a descriptor (detached) until mount_attach puts it on another descriptor.
  *           Nothing here takes a path below a container's root.
+ * Errors:   0 or a descriptor, which is the caller's; else the negative errno of the call, with
+ *           its name in @err.
  * Source:   fsopen(2), fsmount(2), open_tree(2), move_mount(2), mount_setattr(2).
  */
 #ifndef ONGGI_AGENT_MOUNT_FS_H

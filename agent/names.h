@@ -38,7 +38,10 @@
 
 struct names;
 
-/* @cgroup  folder of the cgroup2 whose programs are led to the servers, e.g. CGROUP_ROOT */
+/*
+ * @cgroup: folder of the cgroup2 whose programs are led to the servers, e.g. CGROUP_ROOT. Returns
+ * 0 or -ENOMEM.
+ */
 int names_create(struct loop *loop, const char *cgroup, struct names **ret);
 /* A waiting names_next ends with -ECANCELED. NULL is allowed. */
 void names_destroy(struct names *n);

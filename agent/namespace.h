@@ -33,6 +33,7 @@
 struct namespace_registry;
 struct namespace_shared; /* one entry: (type, key) */
 
+/* Empty. Returns 0 or -ENOMEM. */
 int namespace_registry_create(struct namespace_registry **ret);
 /* No container may refer to an entry any more: assert. */
 void namespace_registry_destroy(struct namespace_registry *registry);
@@ -79,7 +80,7 @@ int namespace_plan_pid_fd(const struct namespace_plan *plan);
 
 /*
  * In the agent around clone3: let children be born in the pid namespace @fd (a namespace, or the
- * pidfd of a process in it), and back.
+ * pidfd of a process in it), and back. Errnos of setns(2).
  */
 int namespace_enter_pid(int fd, struct err *err);
 int namespace_leave_pid(struct err *err);
@@ -92,7 +93,10 @@ int namespace_leave_pid(struct err *err);
 int namespace_enter_time(const struct oci_spec *spec, struct err *err);
 int namespace_leave_time(struct err *err);
 
-/* In the child: join the shared namespaces that exist (ipc, uts). */
+/*
+ * In the child: join the shared namespaces that exist (ipc, uts). Errnos of setns(2), with the
+ * type.
+ */
 int namespace_plan_join(const struct namespace_plan *plan, struct err *err);
 
 /* The descriptors that the child needs for namespace_plan_join; returns how many (<= OCI_NS_COUNT). */

@@ -35,7 +35,10 @@
 
 struct network;
 
-/* @kind  what the kernel must call a link for it to be a card, "dummy" in tests; NULL: hardware */
+/*
+ * @kind: what the kernel must call a link for it to be a card, "veth" in tests; NULL: hardware.
+ * Returns 0 or -ENOMEM.
+ */
 int network_create(struct loop *loop, const char *kind, struct network **ret);
 /* A request under way ends with -ECANCELED; the interfaces stay as they are. NULL is allowed. */
 void network_destroy(struct network *n);

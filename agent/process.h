@@ -48,9 +48,7 @@ struct process_exit {
 	bool oom_killed;       /* the container's memory limit has killed something meanwhile */
 };
 
-/*
- * @exec_id  copied; "" for a container's init
- */
+/* @exec_id: copied; "" for a container's init. Returns 0 or -ENOMEM. */
 int process_create(struct loop *loop, struct reaper *reaper, const char *exec_id, process_exit_fn on_exit,
 		   void *userdata, struct process **ret);
 /*
@@ -60,6 +58,7 @@ int process_create(struct loop *loop, struct reaper *reaper, const char *exec_id
 void process_destroy(struct process *p);
 DEFINE_CLEANUP(struct process *, process_destroy);
 
+/* "" for a container's init; borrowed. */
 const char *process_exec_id(const struct process *p);
 enum process_state process_state(const struct process *p);
 /* 0 before there is one. */
@@ -74,15 +73,18 @@ bool process_finished(const struct process *p);
 struct process_exit process_exit(const struct process *p);
 
 /*
- * Make pipes, or a terminal of @setup's container with the size that @spec gives.
+ * Make pipes, or a terminal of @setup's container with the size that @spec gives. Errors of
+ * stdio_open_pipes, setup_open_terminal.
  */
 int process_open_stdio(struct process *p, struct setup *setup, const struct oci_process *spec, struct err *err);
 
 /*
  * Take over the child @child, which was spawned with this process's stdio; state becomes
  * "starting".
- * @oom_kills is what the container's memory limit has killed so far.
- * On failure the child is killed and @child destroyed.
+ *
+ * @oom_kills  what the container's memory limit has killed so far
+ *
+ * Returns 0; -ENOMEM and the like: the child is killed and @child destroyed then.
  */
 int process_adopt(struct process *p, struct setup_process *child, uint64_t oom_kills, struct err *err);
 

@@ -24,6 +24,7 @@
 
 struct reaper;
 
+/* From here on SIGCHLD belongs to the loop. Returns 0; -ENOMEM; errnos of signalfd(2). */
 int reaper_create(struct loop *loop, struct reaper **ret);
 void reaper_destroy(struct reaper *reaper); /* watches still there are dropped */
 DEFINE_CLEANUP(struct reaper *, reaper_destroy);

@@ -4,6 +4,7 @@
  *
  * Order:    rootfs_leave_initramfs (agent, once at start); then in each init child: rootfs_isolate
  *           -> rootfs_attach -> (mounts, devices, masks) -> rootfs_pivot -> rootfs_finish.
+ * Errors:   0, or the negative errno of the mount call that was refused, with its reason.
  * Source:   pivot_root(2), which cannot replace an initramfs: hence rootfs_leave_initramfs.
  */
 #ifndef ONGGI_AGENT_ROOTFS_H

@@ -44,7 +44,10 @@ DEFINE_CLEANUP(struct seccomp_program *, seccomp_program_free);
 size_t seccomp_program_n_insns(const struct seccomp_program *program);
 const void *seccomp_program_insns(const struct seccomp_program *program);
 
-/* Load it into this process. Needs no_new_privs or CAP_SYS_ADMIN. Allocates nothing. */
+/*
+ * Load it into this process. Needs no_new_privs or CAP_SYS_ADMIN. Allocates nothing. Errnos of
+ * seccomp(2).
+ */
 int seccomp_program_load(const struct seccomp_program *program, struct err *err);
 
 #endif

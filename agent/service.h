@@ -34,7 +34,7 @@ struct service_hooks {
 	void *userdata;
 };
 
-/* All pointers are borrowed for the service's life. */
+/* All pointers are borrowed for the service's life. Returns 0 or -ENOMEM. */
 int service_create(struct loop *loop, struct container_table *containers, struct share *share,
 		   const struct service_hooks *hooks, struct service **ret);
 /* Destroy the container table before: calls that wait end through it. */

@@ -5,6 +5,7 @@
  * Shape:    the device may be plugged in while the guest runs, so a mount that finds no such tag is
  *           tried again whenever the kernel tells of a new device, for SHARE_WAIT_MS at most.
  * Process:  the agent, loop thread only.
+ * Source:   the kernel's Documentation/filesystems/virtiofs.rst.
  */
 #ifndef ONGGI_AGENT_SHARE_H
 #define ONGGI_AGENT_SHARE_H
@@ -19,6 +20,7 @@
 
 struct share;
 
+/* Nothing is mounted yet. Returns 0 or -ENOMEM. */
 int share_create(struct loop *loop, struct share **ret);
 /* What is mounted stays; a waiting call ends with -ECANCELED. */
 void share_destroy(struct share *share);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slot.h - the PCI slots behind the machine's ports, from which the host takes devices out again
+ *
+ * Source:   Linux drivers/pci/hotplug/pci_hotplug_core.c (the file "power" of a slot).
  */
 #ifndef ONGGI_AGENT_SLOT_H
 #define ONGGI_AGENT_SLOT_H

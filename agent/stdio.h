@@ -13,6 +13,7 @@
  * Limits:   one read per stream and one write at a time, STDIO_CHUNK_MAX bytes each, of which
  *           STDIO_WRITE_COPY_MAX are kept for a reader that is not ready.
  * Process:  the agent, loop thread only. SIGPIPE must be ignored.
+ * Errors:   negative errno: of pipe2(2), fcntl(2) where nothing else is said.
  */
 #ifndef ONGGI_AGENT_STDIO_H
 #define ONGGI_AGENT_STDIO_H
@@ -35,6 +36,7 @@ enum stdio_stream { STDIO_OUT = 1, STDIO_ERR = 2 };
 
 struct stdio;
 
+/* Without any stream. Returns 0 or -ENOMEM. */
 int stdio_create(struct loop *loop, struct stdio **ret);
 /*
  * Closes everything; a waiting read is told that nothing follows, a waiting write -ECANCELED. NULL

@@ -16,6 +16,7 @@ struct support_warnings {
 	unsigned int n;
 };
 
+/* Append a text. Returns 0 or -ENOMEM. */
 int support_warn(struct support_warnings *warnings, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
@@ -24,7 +25,7 @@ int support_warn(struct support_warnings *warnings, const char *fmt, ...) __attr
  */
 int support_check(const struct oci_spec *spec, struct support_warnings *warnings, struct err *err);
 
-/* The part about one process, for execs too. */
+/* The part about one process, for execs too. The same errors. */
 int support_check_process(const struct oci_process *process, struct support_warnings *warnings,
 			  struct err *err);
 

@@ -4,6 +4,8 @@
  *
  * Rule:     only settings that belong to a namespace of the container or to the network of the
  *           virtual machine; the procfs is the agent's, never the one in the container's tree.
+ * Errors:   of writing: those of procfs_write, with the setting's name.
+ * Source:   OCI config-linux.md "Sysctl"; the kernel's Documentation/admin-guide/sysctl.
  */
 #ifndef ONGGI_AGENT_SYSCTL_H
 #define ONGGI_AGENT_SYSCTL_H
@@ -23,7 +25,10 @@
  */
 int sysctl_path(const struct oci_spec *spec, const char *key, char path[SYSCTL_PATH_MAX], struct err *err);
 
-/* Check all names and values of the spec. */
+/*
+ * Check all names and values of the spec. Errors of sysctl_path; -EINVAL a value over
+ * SYSCTL_VALUE_MAX bytes.
+ */
 int sysctl_check(const struct oci_spec *spec, struct err *err);
 
 /*

@@ -3,6 +3,7 @@
  * user.h - user and groups of a process, and its home folder by the container's /etc/passwd
  *
  * Peer:     /etc/passwd belongs to the image: any type of file, any size, any bytes.
+ * Source:   OCI config.md "POSIX-platform User"; passwd(5).
  */
 #ifndef ONGGI_AGENT_USER_H
 #define ONGGI_AGENT_USER_H
@@ -16,10 +17,13 @@
 #define USER_PASSWD_MAX (1u << 20)
 #define USER_HOME_MAX 4096u
 
-/* Check ids before anything is started: none over INT32_MAX. */
+/* Check ids before anything is started: -EINVAL one over INT32_MAX, named. */
 int user_check(const struct oci_user *user, struct err *err);
 
-/* setgroups, setresgid, setresuid, umask (022 unless given). Capabilities are kept by capability_keep. */
+/*
+ * setgroups, setresgid, setresuid, umask (022 unless given). Capabilities are kept by
+ * capability_keep. Errnos of these calls.
+ */
 int user_apply(const struct oci_user *user, struct err *err);
 
 /*

@@ -55,12 +55,16 @@ int userns_translate(const struct userns *u, const char *options, char **ret, st
 /*
  * Have files that this process makes from now on belong to the container's root, as if it were in
  * the namespace; its capabilities stay. No effect without a namespace or a mapping of root.
+ * Errors of capability_set_effective.
  */
 int userns_make_files_as_root(const struct userns *u, struct err *err);
 
 /*
  * Enter the namespace behind @fd, with all capabilities there and none in the guest.
+ *
  * @new_mounts  go on in a mount namespace of its own: a copy whose mounts are locked
+ *
+ * Returns 0, or errnos of setns(2), unshare(2).
  */
 int userns_enter(int fd, bool new_mounts, struct err *err);
 

@@ -17,6 +17,7 @@
 /* Most descriptors that fd_move_to places. */
 #define FD_MOVE_MAX 256
 
+/* Set or clear the flag. Both return 0 or a negative errno of fcntl(2). */
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 

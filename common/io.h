@@ -2,7 +2,7 @@
 /*
  * io.h - whole reads and writes, bounded files, atomic replacement
  *
- * Errors:   negative errno; -EFBIG where a bound is exceeded.
+ * Errors:   0 unless said otherwise, or a negative errno; -EFBIG where a bound is exceeded.
  * Signals:  EINTR is retried everywhere.
  */
 #ifndef ONGGI_COMMON_IO_H
@@ -28,7 +28,10 @@ ssize_t io_read_full(int fd, void *data, size_t len);
 int io_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_len);
 int io_read_fd(int fd, size_t max, char **ret_data, size_t *ret_len);
 
-/* Write @data to an existing file (procfs, sysfs, cgroupfs) with one write(2), no creation. */
+/*
+ * Write @data to an existing file (procfs, sysfs, cgroupfs) with one write(2), no creation. -EIO:
+ * only a part was taken.
+ */
 int io_write_file(int dirfd, const char *path, const void *data, size_t len);
 
 /*

@@ -32,6 +32,7 @@ void json_unref(struct json *j);
 DEFINE_CLEANUP(struct json *, json_unref);
 #define _cleanup_json_ _cleanup_(json_unref_p)
 
+/* The type of @j; all false for NULL, which is null. */
 bool json_is_object(const struct json *j);
 bool json_is_array(const struct json *j);
 bool json_is_string(const struct json *j);
@@ -73,14 +74,17 @@ int json_member_object(const struct json *obj, const char *path, const char *key
 int json_member_array(const struct json *obj, const char *path, const char *key, size_t max,
 		      struct json **ret, struct err *err);
 /*
- * An array of strings as a new NULL-terminated vector, freed with json_free_strv;
- * at most @max entries.
+ * An array of strings as a new NULL-terminated vector, freed with json_free_strv; at most @max
+ * entries. Returns as above, or -ENOMEM.
  */
 int json_member_strv(const struct json *obj, const char *path, const char *key, size_t max,
 		     char ***ret, struct err *err);
 void json_free_strv(char **v);
 
-/* Walk the members of an object: return non-zero to stop, that value is passed on. */
+/*
+ * Walk the members of an object: return non-zero to stop, that value is passed on; else
+ * json_foreach returns 0.
+ */
 typedef int (*json_member_fn)(const char *key, struct json *value, void *userdata);
 int json_foreach(const struct json *obj, json_member_fn fn, void *userdata);
 

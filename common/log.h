@@ -26,6 +26,7 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
  */
 void log_setup(int fd, enum log_format format, enum log_level max, const char *component);
 
+/* One line, unless @level is over the threshold. Control characters are escaped; errno is kept. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

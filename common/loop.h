@@ -8,6 +8,7 @@
  *           owned by who added it; destroying it inside its own callback is allowed.
  * Children: processes forked from here inherit the blocked signal mask; call loop_child_reset
  *           before exec.
+ * Errors:   0, or a negative errno: -ENOMEM, and those of the system call behind a source.
  * Backend:  libevent, which no other file includes.
  */
 #ifndef ONGGI_COMMON_LOOP_H
@@ -24,6 +25,7 @@ struct loop_source;
 
 enum loop_events { LOOP_READ = 1, LOOP_WRITE = 2 };
 
+/* Returns 0 or -ENOMEM. */
 int loop_create(struct loop **ret);
 void loop_destroy(struct loop *loop); /* sources still there are an error of ours: assert */
 DEFINE_CLEANUP(struct loop *, loop_destroy);

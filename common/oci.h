@@ -237,6 +237,7 @@ enum oci_hook_kind {
 	OCI_HOOK_POSTSTOP,
 	OCI_HOOK_COUNT,
 };
+/* "prestart", … as in the specification. */
 const char *oci_hook_name(enum oci_hook_kind kind);
 
 struct oci_string_pair {

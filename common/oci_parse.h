@@ -146,11 +146,14 @@ struct oci_member {
 int oci_parse_members(struct oci_parse *p, const struct json *obj, const char *path,
 		      const struct oci_member *members, void *base);
 
+/*
+ * The functions of the rows (oci_put_fn) above. Integers of any width but unsigned ones of 64 bits
+ * are oci_put_int's.
+ */
 int oci_put_string(struct oci_parse *p, const struct json *obj, const char *path,
 		   const struct oci_member *m, void *base);
 int oci_put_bool(struct oci_parse *p, const struct json *obj, const char *path,
 		 const struct oci_member *m, void *base);
-/* Any width of integer but an unsigned one of 64 bits, which is oci_put_u64's. */
 int oci_put_int(struct oci_parse *p, const struct json *obj, const char *path,
 		const struct oci_member *m, void *base);
 int oci_put_u64(struct oci_parse *p, const struct json *obj, const char *path,
@@ -205,6 +208,7 @@ extern const struct oci_member oci_hooks_members[];
 /* "private", "rslave", …: the values of linux.rootfsPropagation. */
 extern const char *const oci_propagation_names[];
 
+/* Checks (oci_check_fn) of objects that more than one file has a table for. */
 int oci_process_check(struct oci_parse *p, void *process, const char *path);
 int oci_mount_check(struct oci_parse *p, void *mount, const char *path);
 int oci_resources_check(struct oci_parse *p, void *resources, const char *path);

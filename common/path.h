@@ -40,10 +40,16 @@ int path_mkdir_in_root(int rootfd, const char *path, mode_t mode);
  */
 int path_touch_in_root(int rootfd, const char *path, mode_t mode);
 
-/* Remove a tree without following links or crossing mounts. Missing tree: 0. */
+/*
+ * Remove a tree without following links or crossing mounts: -EBUSY, -EXDEV at one. -ENOTEMPTY:
+ * somebody keeps adding to it. Missing tree: 0.
+ */
 int path_remove_tree(int dirfd, const char *path);
 
-/* mkdir -p for the host's own trusted folders, every new one with @mode. */
+/*
+ * mkdir -p for the host's own trusted folders, every new one with @mode, whatever the umask.
+ * -ENOTDIR something else is there.
+ */
 int path_mkdir_p(const char *path, mode_t mode);
 
 /*

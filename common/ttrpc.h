@@ -111,22 +111,24 @@ void ttrpc_conn_on_gone(struct ttrpc_conn *conn, ttrpc_gone_fn fn, void *userdat
 
 struct ttrpc_server;
 
-/*
- * Serve @services (array and names borrowed for the server's life).
- */
+/* Serve @services (array and names borrowed for the server's life). Returns 0 or -ENOMEM. */
 int ttrpc_server_create(struct loop *loop, const struct ttrpc_service *services, size_t n_services,
 			struct ttrpc_server **ret);
 /* Close all connections (their on_gone runs), stop listening, free. */
 void ttrpc_server_destroy(struct ttrpc_server *server);
 DEFINE_CLEANUP(struct ttrpc_server *, ttrpc_server_destroy);
 /*
- * Accept connections on the listening unix socket @fd (taken over). Peers whose effective uid
- * differs from ours are dropped (SO_PEERCRED).
+ * Accept connections on the listening unix socket @fd (taken over on success). Peers whose
+ * effective uid differs from ours are dropped (SO_PEERCRED).
+ *
+ * Returns 0; -ENOMEM; errnos of fcntl(2).
  */
 int ttrpc_server_listen(struct ttrpc_server *server, int fd);
 /*
  * Serve one connected stream @fd (taken over on success): the agent's side of the guest channel.
  * @gone may be NULL.
+ *
+ * Returns 0; -EMFILE over TTRPC_CONNS_MAX; -ENOMEM; errnos of fcntl(2).
  */
 int ttrpc_server_add(struct ttrpc_server *server, int fd, ttrpc_gone_fn gone, void *userdata);
 
@@ -145,8 +147,11 @@ typedef void (*ttrpc_done_fn)(enum ttrpc_code code, const char *message, const v
 
 /*
  * Use the connected stream @fd (taken over on success, also on a channel that is no socket).
- * @gone (may be NULL) is called once when the peer closes or breaks the protocol, after all calls
- *       have ended.
+ *
+ * @gone  called once when the peer closes or breaks the protocol, after all calls have ended; may
+ *        be NULL
+ *
+ * Returns 0; -ENOMEM; errnos of fcntl(2).
  */
 int ttrpc_client_create(struct loop *loop, int fd, void (*gone)(void *userdata), void *userdata,
 			struct ttrpc_client **ret);
@@ -187,7 +192,10 @@ int ttrpc_client_call_wait(struct ttrpc_client *client, struct loop *loop, const
 			   const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
 			   void *ret_response, struct err *err);
 
-/* Connect to a unix socket path (longer than sun_path: through /proc/self/fd of its folder). */
+/*
+ * Connect to a unix socket path (longer than sun_path: through /proc/self/fd of its folder).
+ * Errnos of connect(2), with the path; -ETIMEDOUT: its queue stays full.
+ */
 int ttrpc_connect_unix(const char *path, int *ret_fd, struct err *err);
 
 /*

@@ -33,6 +33,7 @@ struct ttrpc_header {
 	uint8_t flags;
 };
 
+/* A header as it is on the wire, and back. */
 void ttrpc_header_encode(const struct ttrpc_header *header, uint8_t bytes[TTRPC_HEADER_BYTES]);
 void ttrpc_header_decode(const uint8_t bytes[TTRPC_HEADER_BYTES], struct ttrpc_header *ret);
 
@@ -97,6 +98,7 @@ struct ttrpc_writer {
 	bool is_socket;
 };
 
+/* @fd is only looked at: sockets are written to without SIGPIPE. ttrpc_writer_finish drops what is queued. */
 void ttrpc_writer_init(struct ttrpc_writer *writer, int fd);
 void ttrpc_writer_finish(struct ttrpc_writer *writer);
 bool ttrpc_writer_empty(const struct ttrpc_writer *writer);

@@ -23,6 +23,7 @@
 #include "common/loop.h"
 
 enum vm_accel { VM_ACCEL_KVM, VM_ACCEL_TCG };
+/* "kvm", "tcg" */
 const char *vm_accel_name(enum vm_accel accel);
 
 /*

@@ -32,6 +32,7 @@
 
 struct qemu_devices;
 
+/* All slots free. Returns 0 or -ENOMEM. */
 int qemu_devices_create(struct loop *loop, struct qemu_devices **ret);
 /*
  * After the QMP client is gone (all its commands have ended). Operations still open end with

@@ -3,12 +3,14 @@
  * template.h - the folder of saved machines that sandboxes go on from instead of booting
  *
  * Shape:    STORE/NAME/{template.json,memory,state,clones}, NAME made from the machine's
- * description (vm_describe). A template appears whole, by rename, or not at all; whoever reads one
- * checks all of it. Rule:     a template makes a start faster, never makes it fail: every error
- * here means "boot". Trust:    the folder and every file belong to our own user and to nobody else
- * (0700, 0400), or are not used. No workload has run in a saved machine, so a template holds no
- * tenant's data. Process:  monitor (reads), template maker (writes), command line (lists, removes).
- * Not here: saving and restoring (hypervisor.h), when one is made (shim/template_maker.h).
+ *           description (vm_describe). A template appears whole, by rename, or not at all; whoever
+ *           reads one checks all of it.
+ * Rule:     a template makes a start faster, never makes it fail: every error here means "boot".
+ * Trust:    the folder and every file belong to our own user and to nobody else (0700, 0400), or
+ *           are not used. No workload has run in a saved machine, so a template holds no tenant's
+ *           data.
+ * Process:  monitor (reads), template maker (writes), command line (lists, removes).
+ * Not here: saving and restoring (hypervisor.h), when one is made (shim/template_make.h).
  */
 #ifndef ONGGI_HYPERVISOR_TEMPLATE_H
 #define ONGGI_HYPERVISOR_TEMPLATE_H
@@ -55,7 +57,10 @@ void template_name(const char *description, char ret[TEMPLATE_NAME_BYTES]);
  * says what): remove it; others of open(2).
  */
 int template_open(int store, const char *description, struct template **ret, struct err *err);
-/* The same by name, for lists: of whatever machine it is. */
+/*
+ * The same by name, for lists: of whatever machine it is. -EINVAL also for what is no name of a
+ * template.
+ */
 int template_open_name(int store, const char *name, struct template **ret, struct err *err);
 void template_close(struct template *t);
 DEFINE_CLEANUP(struct template *, template_close);
@@ -63,8 +68,7 @@ DEFINE_CLEANUP(struct template *, template_close);
 /* Whether so many machines, or so much time, call for a new one; 0: never for that reason. */
 bool template_is_old(const struct template *t, uint64_t clones_max, uint32_t hours_max);
 
-/* One more machine has been started from it. Errors are of no consequence: it is renewed later
- * then. */
+/* One more machine has been started from it. Errors are of no consequence: it is renewed later then. */
 void template_count_clone(const struct template *t);
 
 /*
@@ -79,8 +83,7 @@ int template_remove(int store, const char *name);
  */
 void template_make_room(int store);
 
-/* Names of all templates, as a NULL-terminated vector freed with json_free_strv. -ENOMEM; others of
- * readdir(3). */
+/* Names of all templates, as a NULL-terminated vector freed with json_free_strv. -ENOMEM; others of readdir(3). */
 int template_list(int store, char ***ret);
 
 /* ---- making one ---- */
@@ -99,7 +102,10 @@ struct template_draft {
  */
 int template_begin(int store, const char *description, uint64_t memory_bytes,
 		   struct template_draft **ret, struct err *err);
-/* Both files are written: publish it in place of an older one. Frees the draft in any case. */
+/*
+ * Both files are written: publish it in place of an older one. Frees the draft in any case.
+ * Errnos of write(2), fsync(2), rename(2).
+ */
 int template_commit(struct template_draft *draft, const char *description, struct err *err);
 /* Remove what was begun. NULL allowed. */
 void template_abandon(struct template_draft *draft);

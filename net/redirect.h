@@ -48,7 +48,10 @@ int net_redirect_spare_names(struct netlink *nl, uint32_t from, uint32_t to, str
  */
 int net_redirect_remove(struct netlink *nl, uint32_t from, struct err *err);
 
-/* The same for every interface of the namespace: what a killed monitor has left. */
+/*
+ * The same for every interface of the namespace: what a killed monitor has left. -EAGAIN also:
+ * interfaces come and go all the time.
+ */
 int net_redirect_remove_all(struct netlink *nl, struct err *err);
 
 #endif

@@ -63,7 +63,10 @@ void config_free(struct config *config);
  */
 int config_annotate(struct config *config, const struct oci_spec *spec, struct err *err);
 
-/* Whether kernel and initrd can be read: for who is about to boot a guest. The message names the remedy. */
+/*
+ * Whether kernel and initrd can be read: for who is about to boot a guest. Errnos of access(2);
+ * the message names the file and the remedy.
+ */
 int config_check_guest(const struct config *config, struct err *err);
 
 DEFINE_CLEANUP(struct config *, config_free);

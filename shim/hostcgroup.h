@@ -105,6 +105,7 @@ int hostcgroup_remove(int rootfd, const char *id, struct err *err);
 int hostcgroup_open_dir(const struct hostcgroup_dir *d);
 /* The one whose controllers have @name, or that of version 2 when that holds the controllers. NULL: none. */
 const struct hostcgroup_dir *hostcgroup_find(const struct hostcgroup *h, const char *name);
+/* -ENOMEM; errnos of io_replace_file. */
 int hostcgroup_record_save(int rootfd, const char *id, const struct hostcgroup *h, struct err *err);
 
 #endif

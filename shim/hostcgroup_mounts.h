@@ -38,7 +38,10 @@ struct hostcgroup_mounts {
  * HOSTCGROUP_HIERARCHIES_MAX; errnos of reading /proc.
  */
 int hostcgroup_mounts_read(struct hostcgroup_mounts *ret, struct err *err);
-/* The same from texts, without looking whether the mount points can be reached. For the tests. */
+/*
+ * The same from texts, without looking whether the mount points can be reached. For the tests.
+ * -E2BIG, -ENOMEM.
+ */
 int hostcgroup_mounts_parse(const char *mountinfo, const char *cgroup, struct hostcgroup_mounts *ret);
 void hostcgroup_mounts_finish(struct hostcgroup_mounts *m);
 

@@ -72,7 +72,9 @@ struct hostshare_source {
 
 /* Folder of a container. -EEXIST. */
 int hostshare_add_container(struct hostshare *share, const char *container_id, struct err *err);
-/* Make @source appear as <container>/<name>. */
+/*
+ * Make @source appear as <container>/<name>. Errnos of open_tree(2), mkdirat(2), move_mount(2).
+ */
 int hostshare_attach(struct hostshare *share, const char *container_id, const char *name,
 		     const struct hostshare_source *source, struct err *err);
 /*

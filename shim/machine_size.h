@@ -45,6 +45,7 @@ struct machine_bounds {
 	struct machine_size room;
 };
 
+/* From the configuration and the size of the host, whose CPUs are never exceeded. */
 void machine_bounds_of(const struct config *config, struct machine_bounds *ret);
 
 /* Take over what @resources names: of a specification, or of an update (0: unchanged, -1: no limit). */

@@ -43,6 +43,7 @@ struct sandbox_join {
 	 */
 	int life_fd;
 };
+/* Frees the texts, closes the descriptors. */
 void sandbox_join_finish(struct sandbox_join *j);
 
 /*
@@ -62,8 +63,11 @@ int sandbox_find_or_launch_for(const struct monitor_engine *engine, const char *
 			       const struct config *config, struct sandbox_join *ret, struct err *err);
 
 /*
- * Remove what a dead monitor left: kill processes of the record, remove FIFOs, sockets and the sandbox's folder. Containers of it become
- * stopped (137) unless already so. No effect on a sandbox whose monitor lives. Idempotent.
+ * Remove what a dead monitor left: kill processes of the record, remove FIFOs, sockets and the
+ * sandbox's folder. Containers of it become stopped (137) unless already so. Idempotent.
+ *
+ * Returns 0, also when its monitor lives: nothing is done then; errnos of the lock and of
+ * removing.
  */
 int sandbox_clean_up(const char *state_root, const char *sandbox_id, struct err *err);
 

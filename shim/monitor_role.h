@@ -55,7 +55,8 @@ int monitor_ready_send(int fd, int code, const char *text);
 int monitor_ready_wait(int fd, struct err *err);
 
 /*
- * The role with a driver and file server of the caller's choice; NULL: those of the configuration.
+ * The role with a driver and file server of the caller's choice; NULL: those of the
+ * configuration. Returns the exit code of the process.
  */
 int monitor_run(int argc, char **argv, const struct vm_driver *driver,
 		const struct sandbox_files_ops *files);

@@ -82,6 +82,7 @@ struct proc *proc_ref(struct proc *p);
 void proc_unref(struct proc *p);
 DEFINE_CLEANUP(struct proc *, proc_unref);
 
+/* Whether it is the container's first one. */
 bool proc_is_init(const struct proc *p);
 /* Pid on the host to show for it: never 0 while the monitor lives. */
 pid_t proc_host_pid(const struct proc *p);

@@ -14,7 +14,7 @@
  *           relay_process_ended -> drained.
  * Source:   containerd's FIFO conventions: both ends are held open, so that a reader may go and
  *           return.
- * Not here: how bytes travel to the guest (proc.c gives the operations).
+ * Not here: how bytes travel to the guest (proc_io.c gives the operations).
  */
 #ifndef ONGGI_SHIM_RELAY_H
 #define ONGGI_SHIM_RELAY_H
@@ -132,6 +132,7 @@ void relay_note(struct relay *io, const char *line);
 /* Nobody wants the rest: close all; ops.drained runs at once unless it has. */
 void relay_abandon(struct relay *io);
 
+/* Whether ops.drained has run. */
 bool relay_drained(const struct relay *io);
 
 #endif

@@ -169,11 +169,16 @@ struct sandbox {
  *
  * @on_empty  the last container is gone (or none came in MONITOR_IDLE_TIMEOUT_MS) and so is
  *            everything on disk; deferred, runs once
+ *
+ * Returns 0; -ENOMEM; errnos of opening the folders and of writing the record.
  */
 int sandbox_create(struct loop *loop, const struct sandbox_options *options,
 		   void (*on_empty)(void *userdata), void *userdata, struct sandbox **ret,
 		   struct err *err);
-/* Set up its share and network, and start the VM, which boots meanwhile. After a failure: sandbox_destroy. */
+/*
+ * Set up its share and network, and start the VM, which boots meanwhile. After a failure, whose
+ * reason is that of hostshare.h, sandbox_network.h or vm_create: sandbox_destroy.
+ */
 int sandbox_start(struct sandbox *s, struct err *err);
 /*
  * End all processes (137, recorded), tell who waits, end the VM and remove the folder. NULL
@@ -186,7 +191,10 @@ void sandbox_abandon(struct sandbox *s);
 void sandbox_destroy(struct sandbox *s);
 DEFINE_CLEANUP(struct sandbox *, sandbox_destroy);
 
-/* A VM runs or begins to boot. task_guest_ready or task_guest_lost of each container follows. */
+/*
+ * A VM runs or begins to boot. task_guest_ready or task_guest_lost of each container follows.
+ * -EPIPE: the last one is just being given up; errors of vm_create.
+ */
 int sandbox_need_vm(struct sandbox *s, struct err *err);
 
 /* Give up the VM: every process ends with 137. Deferred; the first reason counts. */
@@ -213,6 +221,7 @@ void sandbox_settle(struct sandbox *s);
  */
 void sandbox_finish_if_empty(struct sandbox *s);
 
+/* A line of monitor.log, until SANDBOX_LOG_BYTES_MAX are in it. */
 void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

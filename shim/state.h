@@ -32,7 +32,8 @@ struct process_id {
 	pid_t pid;           /* 0: none */
 	uint64_t start_time; /* field 22 of /proc/<pid>/stat, clock ticks since boot */
 };
-int process_id_of(pid_t pid, struct process_id *ret);      /* -ESRCH */
+/* Of a process that is there. Returns 0 or -ESRCH. */
+int process_id_of(pid_t pid, struct process_id *ret);
 /*
  * Whether it can still do something: one that is on its way out, or a zombie, cannot. So who has seen a process' socket
  * close finds it dead, although the kernel may be freeing its memory for a while yet. Of a process with threads the
@@ -59,6 +60,7 @@ enum container_status {
 	CONTAINER_PAUSED,
 	CONTAINER_STOPPED,
 };
+/* "creating", … as in the state of the specification. */
 const char *container_status_name(enum container_status status);
 
 struct container_record {
@@ -78,18 +80,26 @@ int state_open_root(const char *path, int *ret_fd, struct err *err);
 #define STATE_LOCK_TIMEOUT_MS 30000
 int state_lock(int rootfd, int *ret_fd, struct err *err);
 
+/*
+ * Records. Loading: -ENOENT "sandbox '<id>' does not exist"; -EINVAL no valid id, or a field of another
+ * type; -EBADMSG no JSON object; -EFBIG; -ENOMEM. Saving, whole or not at all: -EFBIG, -ENOMEM, errnos of
+ * io_replace_file.
+ */
 int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret, struct err *err);
 int sandbox_record_save(int rootfd, const struct sandbox_record *r, struct err *err);
 void sandbox_record_free(struct sandbox_record *r);
 DEFINE_CLEANUP(struct sandbox_record *, sandbox_record_free);
 
-/* -ENOENT: no such container ("container '<id>' does not exist"). */
+/* The same; "container '<id>' does not exist". */
 int container_record_load(int rootfd, const char *id, struct container_record **ret, struct err *err);
 int container_record_save(int rootfd, const struct container_record *r, struct err *err);
 void container_record_free(struct container_record *r);
 DEFINE_CLEANUP(struct container_record *, container_record_free);
 
-/* Names in containers/ or sandboxes/, sorted, NULL-terminated; freed with state_free_names. */
+/*
+ * Names in containers/ or sandboxes/ (@kind), sorted, NULL-terminated; freed with
+ * state_free_names. -ENOMEM; errnos of openat(2), readdir(3).
+ */
 int state_list(int rootfd, const char *kind, char ***ret);
 void state_free_names(char **names);
 DEFINE_CLEANUP(char **, state_free_names);

@@ -93,6 +93,7 @@ void task_create_cancel(struct task *c);
 void task_guest_ready(struct task *c);
 void task_guest_lost(struct task *c, const char *reason);
 
+/* Borrowed; NULL: there is none. */
 struct task *task_find(struct sandbox *s, const char *id);
 /* @exec_id "" or NULL: init. */
 struct proc *task_proc(struct task *c, const char *exec_id);
@@ -122,8 +123,9 @@ bool task_is_alive(const struct task *c);
 /* Whether it needs the VM: being created, created, running, or output of it is under way. */
 bool task_needs_vm(const struct task *c);
 
-/* ---- within container*.c ---- */
+/* ---- within task*.c ---- */
 
+/* Write its record. Errors of container_record_save. */
 int task_save(struct task *c, struct err *err);
 /* Take it out of the list and its mounts away, and drop the list's reference. The record stays. */
 void task_drop(struct task *c);

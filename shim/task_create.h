@@ -31,7 +31,10 @@ void task_creation_free(struct task_creation *creation);
  */
 int task_choose_namespaces(struct task *c, const struct oci_spec *spec, struct err *err);
 
-/* Put rootfs, unless it is on disks, and the sources of bind mounts into the sandbox's shared folder. */
+/*
+ * Put rootfs, unless it is on disks, and the sources of bind mounts into the sandbox's shared
+ * folder. Errors of hostshare_attach, -ENOMEM; what was attached stays until the container goes.
+ */
 int task_attach_mounts(struct task *c, const struct oci_spec *spec, struct err *err);
 
 #endif

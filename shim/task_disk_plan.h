@@ -28,6 +28,7 @@ struct task_disk_plan {
 	size_t n; /* 1: the root. More: layers, the topmost first */
 	struct task_disk_source list[TASK_DISKS_MAX];
 };
+/* Frees the options. */
 void task_disk_plan_finish(struct task_disk_plan *plan);
 
 /*

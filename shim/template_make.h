@@ -35,6 +35,7 @@ int template_maker_launch(const struct config *config, enum vm_accel accel, unsi
 
 /* First argument of the process that template_maker_launch starts. */
 #define TEMPLATE_MAKER_ROLE "template-maker"
+/* Its entry. Returns the exit code of the process. */
 int template_maker_main(int argc, char **argv);
 
 #endif

@@ -5,6 +5,8 @@
  * State:    one root for each containerd and namespace of it, since ids are unique in these only:
  *           SHIM_STATE_ROOT/<hash of both>.
  * Answers:  stdout belongs to the protocol. An error is told on stderr by main.
+ * Errors:   negative errno with the reason: of the flags, of config.json, of a sandbox that did
+ *           not start (monitor.h).
  * Source:   containerd's docs on runtime v2: "start", "delete", "-info".
  */
 #ifndef ONGGI_SHIM_CONTAINERD_ACTIONS_H

@@ -14,6 +14,7 @@
 #include "common/proto/task.pb-c.h"
 #include "shim/task.h"
 
+/* @request: what it was created from. */
 void event_created(struct task *c, const Containerd__Task__V2__CreateTaskRequest *request);
 void event_started(const struct proc *p);
 void event_exec_added(const struct proc *p);

@@ -62,14 +62,16 @@ struct client_stdio {
 int client_create(struct client *c, struct client_process p, const char *bundle,
 		  const struct client_stdio *stdio, uint64_t timeout_ms, const int *stop,
 		  struct err *err);
-/* @process: text of an OCI process object. */
+/* Register an exec. @process: text of an OCI process object. */
 int client_exec(struct client *c, struct client_process p, const char *process,
 		const struct client_stdio *stdio, struct err *err);
+/* Stand for the process from now on: it is killed when this connection ends before it does. */
 int client_attach(struct client *c, struct client_process p, struct err *err);
 /* Run the createContainer hooks, which may take any time. */
 int client_run_hooks(struct client *c, const char *id, struct err *err);
 /* Wait until the container is not paused, or has ended, however long that takes. */
 int client_wait_resumed(struct client *c, const char *id, struct err *err);
+/* As the methods of containerd.task.v2.Task of these names. */
 int client_start(struct client *c, struct client_process p, struct err *err);
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err);
 int client_delete(struct client *c, struct client_process p, struct err *err);
@@ -97,13 +99,20 @@ struct client_stats {
 	void *metrics;
 	size_t len;
 };
+/* *ret is released with client_stats_finish. */
 int client_stats(struct client *c, const char *id, struct client_stats *ret, struct err *err);
 void client_stats_finish(struct client_stats *stats);
-/* @stats is valid during the call; NULL when @code says that it failed. */
+/*
+ * @stats is valid during the call; NULL when @code says that it failed. -ENOMEM, -EPIPE: @done
+ * does not run.
+ */
 int client_stats_async(struct client *c, const char *id,
 		       void (*done)(int code, const struct client_stats *stats, void *userdata),
 		       void *userdata, struct err *err);
-/* Wait for the memory limit to have killed more than @seen processes, or the container to end. */
+/*
+ * Wait for the memory limit to have killed more than @seen processes, or the container to end.
+ * -ENOMEM, -EPIPE: @done does not run.
+ */
 int client_wait_oom_async(struct client *c, const char *id, uint64_t seen,
 			  void (*done)(int code, uint64_t kills, bool ended, void *userdata),
 			  void *userdata, struct err *err);
@@ -116,6 +125,7 @@ struct client_guest_process {
 	uint32_t pid;
 	char *command;
 };
+/* *ret is released with client_processes_free. */
 int client_processes(struct client *c, const char *id, struct client_guest_process **ret,
 		     size_t *ret_n, struct err *err);
 void client_processes_free(struct client_guest_process *p, size_t n);

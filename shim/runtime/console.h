@@ -29,15 +29,19 @@ struct console_size {
 int console_open_pty(const struct console_size *size, int *ret_master, int *ret_slave,
 		     char ret_name[CONSOLE_NAME_MAX], struct err *err);
 
-/* Send @master to who listens on @path. The caller keeps its descriptor. */
+/*
+ * Send @master to who listens on @path. The caller keeps its descriptor. Errnos of connect(2),
+ * sendmsg(2), with the path.
+ */
 int console_send_master(const char *path, const char *name, int master, struct err *err);
 
 /*
  * Make @slave the controlling terminal of a new session of this process, so that resizing it is
- * told by SIGWINCH.
+ * told by SIGWINCH. Errnos of setsid(2), TIOCSCTTY.
  */
 int console_make_controlling(int slave, struct err *err);
 
+/* Size of the terminal @fd. Returns 0 or a negative errno: -ENOTTY it is none. */
 int console_get_size(int fd, struct console_size *ret);
 
 /* The caller's own terminal, switched to raw mode for a while. */

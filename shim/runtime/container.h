@@ -44,26 +44,29 @@ int container_connect(const struct container *c, struct client **ret, struct err
  */
 int container_refuse_stopped(const struct container *c, const char *what, struct err *err);
 
-/* Read the record and who lives again. */
+/* Read the record and who lives again. Errors of container_record_load. */
 int container_refresh(struct container *c, struct err *err);
+
+/* How long each step of a removal may take. */
+#define CONTAINER_STOP_TIMEOUT_MS 10000
+
+/* Wait for the end of a monitor that does not answer any more, and clean up after it. */
+void container_bury_sandbox(const char *state_root, int rootfd, const char *sandbox);
+
+/*
+ * A container of the sandbox is gone, or never came to be: unless others are on disk, wait
+ * for the monitor's end. Then, or if it died, remove what is left of the sandbox.
+ */
+void container_settle_sandbox(const char *state_root, int rootfd, const char *sandbox,
+			      const char *id);
 
 /*
  * Kill what runs, have the monitor forget the container, wait until its processes are gone (the
  * monitor's too when it was its last container) and remove its folder. Waits at most
  * CONTAINER_STOP_TIMEOUT_MS for each.
+ *
+ * Returns 0; the errno of the first step that failed, with the reason.
  */
-#define CONTAINER_STOP_TIMEOUT_MS 10000
-
-/* Wait for the end of a monitor that does not answer any more, as above, and clean up after it. */
-void container_bury_sandbox(const char *state_root, int rootfd, const char *sandbox);
-
-/*
- * A container of the sandbox is gone, or never came to be: unless others are on disk, wait (as
- * above) for the monitor's end. Then, or if it died, remove what is left of the sandbox.
- */
-void container_settle_sandbox(const char *state_root, int rootfd, const char *sandbox,
-			      const char *id);
-
 int container_delete(struct container *c, struct err *err);
 
 /*
@@ -78,9 +81,9 @@ int container_create_hooks(const struct runtime *rt, const char *id, const struc
 /* The container has been started. Failures are for the log. */
 void container_poststart_hooks(const struct runtime *rt, const char *id, int netns_fd);
 
-/* Folder for FIFOs, as a new string. */
+/* Folder for FIFOs, as a new string. 0 or -ENOMEM. */
 int container_io_dir(const char *state_root, const char *id, char **ret);
-/* Path of the task socket of a sandbox, as a new string. */
+/* Path of the task socket of a sandbox, as a new string. 0 or -ENOMEM. */
 int container_socket(const char *state_root, const char *sandbox, char **ret);
 
 /*

@@ -26,8 +26,12 @@ struct exec_flags {
 
 /*
  * The process object in the file @path.
+ *
  * @ret_text  JSON, freed by the caller
  * @ret       the same, parsed
+ *
+ * Returns 0; errnos of open(2); -EBADMSG, -EINVAL it is no process object: the message names the
+ * field.
  */
 int exec_process_from_file(const char *path, char **ret_text, struct oci_process **ret,
 			   struct err *err);

@@ -65,8 +65,8 @@ struct launch {
 int launch_prepare(const struct runtime *rt, const struct launch_options *options, const char *id,
 		   bool detached, struct launch **ret, struct err *err);
 /*
- * proxy_open and proxy_fork. A sandbox that was joined may be about to end, because its last
- * container was deleted in the same moment: then another one is looked for.
+ * proxy_open and proxy_fork, and their errors. A sandbox that was joined may be about to end,
+ * because its last container was deleted in the same moment: then another one is looked for.
  */
 int launch_open(struct launch *l, struct proxy **ret, struct err *err);
 int launch_fork(struct launch *l, pid_t *ret_pid, struct err *err);
@@ -89,7 +89,7 @@ DEFINE_CLEANUP(struct launch *, launch_finish);
 
 /* Shared with exec: -EOPNOTSUPP unless it is 0. */
 int launch_check_preserve_fds(uint32_t preserve_fds, struct err *err);
-/* Shared with exec: runc's rules about terminals and sockets. */
+/* Shared with exec: runc's rules about terminals and sockets. -EINVAL in runc's words. */
 int launch_check_console(bool terminal, bool detached, const char *console_socket, struct err *err);
 
 #endif

@@ -68,14 +68,20 @@ struct proxy;
  * here is undone then.
  */
 int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err *err);
-/* Start the process: always for an exec, for a container only by "run". */
+/*
+ * Start the process: always for an exec, for a container only by "run". After a failure, which
+ * has the monitor's reason, the process is gone.
+ */
 int proxy_start(struct proxy *p, struct err *err);
 /*
  * Move bytes and pass signals until the process has ended and its output was delivered. Returns the
  * exit code, 0 to 255. @err (may be NULL) is set when monitor or virtual machine were lost.
  */
 int proxy_wait(struct proxy *p, struct err *err);
-/* Have the monitor forget the process (an exec that ended, a container that "run" created). */
+/*
+ * Have the monitor forget the process (an exec that ended, a container that "run" created). 0
+ * also when the monitor is gone.
+ */
 int proxy_delete(struct proxy *p, struct err *err);
 /* Give the terminal its mode back, close everything. */
 void proxy_close(struct proxy *p);

@@ -32,9 +32,7 @@ struct stdio_relay_ops {
 	void (*outputs_ended)(void *userdata);
 };
 
-/*
- * @ops, @userdata  borrowed for the relay's life
- */
+/* @ops, @userdata: borrowed for the relay's life. Returns 0 or -ENOMEM. */
 int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, void *userdata,
 		       struct stdio_relay **ret);
 /* Closes everything. No callback runs. */
@@ -44,12 +42,12 @@ DEFINE_CLEANUP(struct stdio_relay *, stdio_relay_destroy);
 /*
  * Give one stream its two descriptors, both taken over in every case: the engine's (blocking or
  * not, of any kind) and the FIFO's, which must be non-blocking. A stream that never gets any has
- * ended. Before stdio_relay_start.
+ * ended. Before stdio_relay_start. -ENOMEM; errnos of fcntl(2).
  */
 int stdio_relay_add(struct stdio_relay *r, enum stdio_relay_stream stream, int engine_fd,
 		    int fifo_fd);
 
-/* Begin to move bytes. Callbacks run from the loop only. */
+/* Begin to move bytes. Callbacks run from the loop only. -ENOMEM. */
 int stdio_relay_start(struct stdio_relay *r);
 
 /*

@@ -2,7 +2,6 @@
 """containerd: a container by its own client, a pod by Kubernetes' interface, and what stays in memory for it."""
 import os
 
-import containerd
 import cri
 import stage
 from harness import processes

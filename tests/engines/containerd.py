@@ -117,7 +117,6 @@ class Events:
         """Events up to the first one of the topic @wanted."""
         found = []
         for line in self.process.stdout:
-            words = line.split(" ", 6)
             topic = next(w for w in line.split() if w.startswith("/"))
             fields = json.loads(line[line.index("{"):]) if "{" in line else {}
             found.append((topic, fields))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """podman and buildah in the private world: configuration, images, cleaning up between cases."""
 import json
-import os
-import subprocess
 
 import world
 from cases import engine, run

@@ -5,7 +5,6 @@ import os
 import signal
 import time
 
-import world
 from cases import case, run
 from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, bundle, children, remove, status
 from harness import check, check_equal, check_in, kill_quietly, wait_until

@@ -74,7 +74,7 @@ def remove_cgroups(folders):
 def make_cgroups(name):
     """A cgroup @name below ours in each hierarchy; returns the folders."""
     folders = []
-    for mount, place in own_cgroups().items():
+    for place in own_cgroups().values():
         for old in os.listdir(place):
             if old.startswith("engine-tests-") and not os.path.exists("/proc/" + old.rsplit("-", 1)[1]):
                 remove_cgroups([os.path.join(place, old)])

@@ -14,10 +14,11 @@ for f in $files; do
 		print f ":" start ": function of " NR - start + 1 " lines (at most 100)"; bad = 1 } start = 0 } END { exit bad }' \
 		"$f" || bad=1
 done
-found=$(grep -nE '\b(sleep|usleep|nanosleep|sched_yield)\(' $(git ls-files 'common/*.c' 'agent/*.c' 'hypervisor/*.c' \
-	'shim/*.c' 'shim/runtime/*.c' 'net/*.c' 'image/*.c') /dev/null)
+product=$(git ls-files 'common/*.[ch]' 'agent/*.[ch]' 'hypervisor/*.[ch]' 'net/*.[ch]' 'shim/*.[ch]' 'image/*.[ch]')
+# shellcheck disable=SC2086 # names of ours, without blanks
+found=$(grep -nE '\b(sleep|usleep|nanosleep|sched_yield)\(' $product)
 [ -z "$found" ] || { printf 'product code must not wait by sleeping:\n%s\n' "$found"; bad=1; }
-found=$(grep -nE '\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|strtok|atoi|mktemp)\(' \
-	$(git ls-files 'common/*.[ch]' 'agent/*.[ch]' 'hypervisor/*.[ch]' 'shim/*.[ch]' 'shim/runtime/*.[ch]') /dev/null)
+# shellcheck disable=SC2086
+found=$(grep -nE '\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|strtok|atoi|mktemp)\(' $product)
 [ -z "$found" ] || { printf 'banned functions:\n%s\n' "$found"; bad=1; }
 exit $bad

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_container.h - a container's life by the functions of agent/setup.h, for test_agent_setup.c
+ * agent_container.h - a container's life by the functions of agent/setup.h, for test_agent_setup*.c
  *
  * Shape:    config.json is put together from the parts that a test varies; create, start, reap and discard walk
  *           a container through its life with poll(2) in place of the agent's loop.
+ * Order:    enter and leave around a program's tests, claim() for each of them.
  */
 #ifndef ONGGI_TESTS_AGENT_CONTAINER_H
 #define ONGGI_TESTS_AGENT_CONTAINER_H
@@ -15,8 +16,10 @@
 
 #include <cmocka.h>
 
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "agent/setup.h"
@@ -49,7 +52,13 @@ struct config {
 	size_t n_shared;
 };
 
-static char *make_config(const struct config *c)
+#define SECCOMP                                                                                      \
+	",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86_64\","  \
+	"\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[\"mkdir\",\"mkdirat\","       \
+	"\"no_such_call\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":95},{\"names\":[\"sync\"],"      \
+	"\"action\":\"SCMP_ACT_KILL_PROCESS\"}]}"
+
+static inline char *make_config(const struct config *c)
 {
 	char *text;
 
@@ -87,7 +96,7 @@ struct container {
 #define LIVE_MAX 4
 static struct container *live[LIVE_MAX];
 
-static void live_set(struct container *from, struct container *to)
+static inline void live_set(struct container *from, struct container *to)
 {
 	for (size_t i = 0; i < LIVE_MAX; i++) {
 		if (live[i] == from) {
@@ -97,7 +106,7 @@ static void live_set(struct container *from, struct container *to)
 	}
 }
 
-static int wait_result(struct setup_process *p, enum setup_result *ret, struct err *err)
+static inline int wait_result(struct setup_process *p, enum setup_result *ret, struct err *err)
 {
 	struct pollfd pfd = { .fd = setup_process_fd(p), .events = POLLIN };
 
@@ -105,7 +114,7 @@ static int wait_result(struct setup_process *p, enum setup_result *ret, struct e
 	return setup_process_result(p, ret, err);
 }
 
-static int prepare(struct container *ct, const char *id, const char *rootfs, const struct config *c,
+static inline int prepare(struct container *ct, const char *id, const char *rootfs, const struct config *c,
 		   struct err *err)
 {
 	_cleanup_free_ char *text = make_config(c);
@@ -132,7 +141,7 @@ static int prepare(struct container *ct, const char *id, const char *rootfs, con
 }
 
 /* Up to "created". Standard output and error go to ct->out. */
-static int create(struct container *ct, const char *id, const char *rootfs, const struct config *c,
+static inline int create(struct container *ct, const char *id, const char *rootfs, const struct config *c,
 		  struct err *err)
 {
 	struct setup_stdio stdio = { .terminal = -1 };
@@ -164,7 +173,7 @@ static int create(struct container *ct, const char *id, const char *rootfs, cons
 	return r;
 }
 
-static int start(struct container *ct, struct err *err)
+static inline int start(struct container *ct, struct err *err)
 {
 	enum setup_result result = SETUP_PENDING;
 	int r = setup_process_start(ct->init, err);
@@ -177,7 +186,7 @@ static int start(struct container *ct, struct err *err)
 	return r;
 }
 
-static int reap(int pidfd)
+static inline int reap(int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 	siginfo_t info = { 0 };
@@ -187,7 +196,7 @@ static int reap(int pidfd)
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-static void discard(struct container *ct)
+static inline void discard(struct container *ct)
 {
 	struct err err = ERR_INIT;
 	struct pollfd pfd;
@@ -219,7 +228,7 @@ static void discard(struct container *ct)
 	cleanup_close_p(&ct->master);
 }
 
-static void read_output(int fd, char output[OUTPUT_MAX])
+static inline void read_output(int fd, char output[OUTPUT_MAX])
 {
 	size_t n = 0;
 
@@ -234,7 +243,7 @@ static void read_output(int fd, char output[OUTPUT_MAX])
 }
 
 /* A whole life. Returns the exit code; a failure of the set-up fails the test. */
-static int run_in(const char *rootfs, const struct config *c, char output[OUTPUT_MAX])
+static inline int run_in(const char *rootfs, const struct config *c, char output[OUTPUT_MAX])
 {
 	struct err err = ERR_INIT;
 	static struct container ct;
@@ -253,7 +262,7 @@ static int run_in(const char *rootfs, const struct config *c, char output[OUTPUT
 static char output[OUTPUT_MAX];
 
 /* The script's output, which has to be exactly @expected; it has to end well. */
-static void expect_output(const struct config *c, const char *expected)
+static inline void expect_output(const struct config *c, const char *expected)
 {
 	int status = run_in("rootfs", c, output);
 
@@ -262,7 +271,7 @@ static void expect_output(const struct config *c, const char *expected)
 }
 
 /* Creating has to fail with @code and a text that holds @text. */
-static void expect_failure_in(const char *rootfs, const struct config *c, int code, const char *text)
+static inline void expect_failure_in(const char *rootfs, const struct config *c, int code, const char *text)
 {
 	struct err err = ERR_INIT;
 	static struct container ct;
@@ -276,9 +285,104 @@ static void expect_failure_in(const char *rootfs, const struct config *c, int co
 	discard(&ct);
 }
 
-static void expect_failure(const struct config *c, int code, const char *text)
+static inline void expect_failure(const struct config *c, int code, const char *text)
 {
 	expect_failure_in("rootfs", c, code, text);
 }
+
+/* ---- the world ------------------------------------------------------------------------------- */
+
+static inline void find_cgroup2(void)
+{
+	static const char *const places[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		struct statfs fs;
+
+		if (statfs(places[i], &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) {
+			snprintf(cgroup_root, sizeof(cgroup_root), "%s/onggi-test-%d", places[i],
+				 (int)getpid());
+			assert_int_equal(mkdir(cgroup_root, 0755), 0);
+			return;
+		}
+	}
+	fail_msg("no cgroup2 mount");
+}
+
+/* The program of the standard device rules stays loaded: before descriptors are counted. */
+static inline void load_standard_rules(void)
+{
+	static const struct oci_resources none;
+	struct cgroup *cg = NULL;
+
+	assert_int_equal(cgroup_create(cgroup_root, "first", &cg, NULL), 0);
+	assert_int_equal(cgroup_apply(cg, &none, NULL), 0);
+	assert_int_equal(cgroup_remove(cg, NULL), 0);
+	cgroup_destroy(cg);
+}
+
+static inline int enter(void **state)
+{
+	static const char *const applets[] = {
+		"sh",   "cat",  "ls",   "id",    "grep",     "stat", "sleep", "true", "readlink", "hostname",
+		"pwd",  "wc",   "head", "touch", "mknod",    "mkdir", "sync", "cut",  "tty",      "tr", "chmod",
+		"sort", "test", "ionice", "uname",
+	};
+	char path[PATH_MAX], command[PATH_MAX];
+
+	world_enter(&world);
+	find_cgroup2();
+	load_standard_rules();
+	assert_int_equal(namespace_registry_create(&registry), 0);
+	world_mkdir(&world, "rootfs/bin");
+	world_mkdir(&world, "rootfs/etc");
+	world_mkdir(&world, "rootfs/dev");
+	snprintf(command, sizeof(command), "cp /bin/busybox %s/rootfs/bin/busybox", world.path);
+	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
+		snprintf(path, sizeof(path), "rootfs/bin/%s", applets[i]);
+		world_link(&world, "busybox", path);
+	}
+	return 0;
+}
+
+static inline int leave(void **state)
+{
+	char path[PATH_MAX];
+
+	namespace_registry_destroy(registry);
+	snprintf(path, sizeof(path), "%s/onggi", cgroup_root);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(cgroup_root), 0);
+	world_leave(&world);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	return 0;
+}
+
+static int fds_before;
+
+static inline int count_before(void **state)
+{
+	fds_before = world_count_fds();
+	return 0;
+}
+
+static inline int count_after(void **state)
+{
+	bool failed = false;
+
+	for (size_t i = 0; i < LIVE_MAX; i++) {
+		if (live[i]) {
+			discard(live[i]);
+			failed = true;
+		}
+	}
+	if (failed)
+		return 0;
+	assert_int_equal(world_count_fds(), fds_before);
+	return 0;
+}
+
+#define claim(f) cmocka_unit_test_setup_teardown(f, count_before, count_after)
 
 #endif

@@ -33,7 +33,7 @@ def clones(store):
         return 0
 
 
-def made(box, store):
+def made(store):
     wait_until(lambda: names(store) and not unfinished(store), "a template is there", 60)
     wait_until(lambda: not makers(), "the template maker has ended", 60)
 

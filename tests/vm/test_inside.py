@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent applies, seen from inside the guest: each item of the OCI configuration that is supported."""
 import os
-import subprocess
 
 from harness import caps_mask, check, check_equal, check_in, claim, DEFAULT_CAPS, parse_facts
 

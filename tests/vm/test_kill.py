@@ -17,7 +17,7 @@ VICTIMS = ("monitor", "vmm", "file server", "proxy", "agent")
 PHASES = ("creating", "created", "running", "exec", "deleting")
 
 
-def find(box, victim):
+def find(victim):
     """The pid of a sandbox's process by its command line; None if there is none (yet)."""
     marks = {"monitor": "sandbox-monitor", "vmm": "qemu-system", "file server": "virtiofsd"}
     for pid, text in sorted(processes().items()):
@@ -61,7 +61,7 @@ class Assassin:
 
 
 def strike(box, victim, proxy):
-    pid = proxy if victim == "proxy" else find(box, victim)
+    pid = proxy if victim == "proxy" else find(victim)
     check(pid, f"no {victim} to kill")
     kill_quietly(pid)
 
@@ -83,7 +83,7 @@ def while_creating(box, victim):
                              or process.poll() is not None, "a proxy")
             pid = pid if pid is not True else None
         else:
-            pid = wait_until(lambda: find(box, victim) or process.poll() is not None, f"a {victim}")
+            pid = wait_until(lambda: find(victim) or process.poll() is not None, f"a {victim}")
             pid = pid if pid is not True else None
         time.sleep(delay)
         if pid:
@@ -146,7 +146,7 @@ def in_phase(box, victim, phase):
         executing = box.popen("exec", "c1", "sh", "-c", "echo up; sleep 1000")
         check_equal(executing.stdout.readline(), b"up\n", "output of the exec")
     if phase == "deleting":
-        target = proxy if victim == "proxy" else find(box, victim)
+        target = proxy if victim == "proxy" else find(victim)
         deleting = box.popen("delete", "--force", "c1")
         kill_quietly(target)
         deleting.wait(timeout=COMMAND_LIMIT)
@@ -179,7 +179,7 @@ def reason_is_told(box):
     wait_until(lambda: "before" in box.errors_of(), "stderr")
     executing = box.popen("exec", "c1", "sh", "-c", "echo up; sleep 1000")
     check_equal(executing.stdout.readline(), b"up\n", "output of the exec")
-    kill_quietly(find(box, "vmm"))
+    kill_quietly(find("vmm"))
     check_equal(box.exit_of(proxy), 137, "exit code")
     lines = box.errors_of().splitlines()
     check_equal((len(lines), lines[0]), (2, "before"), f"lines on stderr ({lines})")
@@ -196,7 +196,7 @@ def reason_is_told(box):
 @claim("that a monitor was killed is told by state and start")
 def monitor_is_told(box):
     proxy = box.create(["sleep", "1000"])
-    kill_quietly(find(box, "monitor"))
+    kill_quietly(find("monitor"))
     check_equal(box.exit_of(proxy), 137, "exit code")
     check_equal(box.state()["lostReason"], "the sandbox monitor has ended", "state")
     check_in("the sandbox monitor has ended", box.command("start", "c1").errors, "start")

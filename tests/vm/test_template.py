@@ -14,7 +14,7 @@ from store import clones, fresh_store, made, makers, names, unfinished
 def first_and_second(box):
     store = fresh_store(box)
     box.run_ok(["echo", "hello"])
-    made(box, store)
+    made(store)
     check_equal(clones(store), 0, "machines started from it")
     check_equal(box.run_ok(["echo", "again"], name="c2").text, "again\n", "output")
     check_equal(clones(store), 1, "machines started from it")
@@ -129,7 +129,7 @@ def first_data(store):
 def survives(box, store, what):
     """The container runs although the template is damaged, and a good template takes its place."""
     check_equal(box.run_ok(["echo", "fine"]).text, "fine\n", f"output with {what}")
-    made(box, store)
+    made(store)
     before = clones(store)
     box.run_ok(["true"], name="c2")
     check_equal(clones(store), before + 1, f"machines from the new template after {what}")
@@ -144,7 +144,7 @@ def memory_changed(box):
     check_equal(names(store), [], "the damaged template")
     # The next one finds none, and has it made.
     box.run_ok(["true"])
-    made(box, store)
+    made(store)
 
 
 @claim("a template with a changed byte in its state is found out: the container boots, a new one is made")
@@ -195,7 +195,7 @@ def at_once(box):
     for process in started:
         out, err = process.communicate(timeout=90)
         check_equal((process.returncode, out), (0, b"hello\n"), f"container: {err}")
-    made(box, store)
+    made(store)
     check_equal(len(names(store)), 1, "templates")
 
 
@@ -208,7 +208,7 @@ def renewed(box):
     for number in range(3):
         box.run_ok(["true"], name=f"c{number}")
     wait_until(lambda: os.stat(os.path.join(store, name, "memory")).st_ino != inode, "the template is another", 60)
-    made(box, store)
+    made(store)
     check(clones(store) <= 1, "the new one counts from the beginning")
 
 
