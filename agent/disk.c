@@ -50,6 +50,8 @@ int disk_list_add(struct disk_list *disks, const char *serial, const char *type,
 		return err_set(err, -E2BIG, "more than %u disks", DISKS_MAX);
 	if (!len || len > DISK_SERIAL_MAX || serial[len])
 		return err_set(err, -EINVAL, "serial number of a disk: not 1 to %u of [a-z0-9-]", DISK_SERIAL_MAX);
+	if (!type[0] && !disks->n)
+		return err_set(err, -EINVAL, "disk '%s': of no file system", serial);
 	if (strlen(type) > NAME_MAX || strlen(options) >= MOUNT_OPTIONS_MAX)
 		return err_set(err, -E2BIG, "disk '%s': its file system has too long options", serial);
 	disk = &disks->list[disks->n++];
@@ -111,16 +113,37 @@ static int wait_for(const struct disk *disk, char name[NAME_MAX + 1], struct err
 
 /* ---- mounting ---- */
 
-/* Returns the detached mount. */
-static int mount_disk(const struct disk *disk, struct err *err)
+/* @disk's options, and where its data lies. */
+static int make_options(const struct disk *disk, const struct disk *end, char options[MOUNT_OPTIONS_MAX],
+			struct err *err)
 {
-	char name[NAME_MAX + 1], path[NAME_MAX + sizeof("/dev/")];
+	size_t len = (size_t)snprintf(options, MOUNT_OPTIONS_MAX, "%s", disk->options);
+
+	for (const struct disk *data = disk + 1; data < end && !data->type[0]; data++) {
+		char name[NAME_MAX + 1];
+		int r = wait_for(data, name, err);
+
+		if (r < 0)
+			return r;
+		len += (size_t)snprintf(options + len, MOUNT_OPTIONS_MAX - len, "%sdevice=/dev/%s", len ? "," : "", name);
+		if (len >= MOUNT_OPTIONS_MAX)
+			return err_set_errno(err, -E2BIG, "options of disk '%s'", disk->serial);
+	}
+	return 0;
+}
+
+/* @end: behind the last of all disks. Returns the detached mount. */
+static int mount_disk(const struct disk *disk, const struct disk *end, struct err *err)
+{
+	char name[NAME_MAX + 1], path[NAME_MAX + sizeof("/dev/")], options[MOUNT_OPTIONS_MAX];
 	int r = wait_for(disk, name, err);
 
+	if (r >= 0)
+		r = make_options(disk, end, options, err);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/dev/%s", name);
-	r = mount_new_from(disk->type, path, disk->flags & MS_RDONLY ? "ro" : NULL, disk->options,
+	r = mount_new_from(disk->type, path, disk->flags & MS_RDONLY ? "ro" : NULL, options,
 			   mount_attr_from_flags(disk->flags), err);
 	if (r == -ENODEV)
 		return err_set(err, r, "the guest's kernel has no file system '%s'", disk->type);
@@ -139,7 +162,8 @@ static int make_folder(int dir, const char *name, struct err *err)
 	return fd < 0 ? err_set_errno(err, -errno, "folder '%s'", name) : fd;
 }
 
-static int attach_layer(const struct disk *disk, int top, const char *name, bool upper, struct err *err)
+static int attach_layer(const struct disk *disk, const struct disk *end, int top, const char *name, bool upper,
+			struct err *err)
 {
 	_cleanup_close_ int folder = make_folder(top, name, err), mount = -EBADF;
 	static const char *const names[] = { UPPER, WORK };
@@ -147,7 +171,7 @@ static int attach_layer(const struct disk *disk, int top, const char *name, bool
 
 	if (folder < 0)
 		return folder;
-	mount = mount_disk(disk, err);
+	mount = mount_disk(disk, end, err);
 	if (mount < 0)
 		return mount;
 	r = mount_attach(mount, folder, err);
@@ -166,6 +190,7 @@ static int mount_layers(const struct disk_list *disks, int cover_fd, struct err 
 	bool upper = !(disks->list[0].flags & MS_RDONLY);
 	char options[3 * DISKS_MAX + sizeof("lowerdir=,upperdir=0/" UPPER ",workdir=0/" WORK)] = "lowerdir=";
 	_cleanup_close_ int top = mount_new("tmpfs", "mode=0700,size=64k", NULL, 0, err);
+	const struct disk *end = disks->list + disks->n;
 	size_t len = strlen(options);
 	int r;
 
@@ -175,7 +200,9 @@ static int mount_layers(const struct disk_list *disks, int cover_fd, struct err 
 	for (size_t i = 0; i < disks->n && r >= 0; i++) {
 		const char name[] = { LAYER_NAMES[i], '\0' };
 
-		r = attach_layer(&disks->list[i], top, name, upper && i == 0, err);
+		if (!disks->list[i].type[0])
+			continue;
+		r = attach_layer(&disks->list[i], end, top, name, upper && i == 0, err);
 		if (!upper || i > 0)
 			len += (size_t)snprintf(options + len, sizeof(options) - len, "%s%s",
 						options[len - 1] == '=' ? "" : ":", name);
@@ -189,9 +216,20 @@ static int mount_layers(const struct disk_list *disks, int cover_fd, struct err 
 	return mount_new("overlay", NULL, options, 0, err);
 }
 
+/* Whether all but the first hold data of it. */
+static bool is_single(const struct disk_list *disks)
+{
+	size_t i = 1;
+
+	while (i < disks->n && !disks->list[i].type[0])
+		i++;
+	return i == disks->n;
+}
+
 int disk_root(const struct disk_list *disks, int cover_fd, struct err *err)
 {
-	_cleanup_close_ int root = disks->n > 1 ? mount_layers(disks, cover_fd, err) : mount_disk(disks->list, err);
+	_cleanup_close_ int root = is_single(disks) ? mount_disk(disks->list, disks->list + disks->n, err)
+						    : mount_layers(disks, cover_fd, err);
 	int r;
 
 	if (root < 0)

@@ -25,7 +25,8 @@
 
 struct disk {
 	char serial[DISK_SERIAL_MAX + 1]; /* [a-z0-9-] */
-	char *type, *options; /* of the file system; options "" for none */
+	char *type; /* of the file system; "": data of the one before it */
+	char *options; /* for the file system; "" for none */
 	unsigned long flags; /* MS_* of the mount */
 };
 
@@ -36,7 +37,7 @@ struct disk_list {
 /* Frees what the entries own; the list is empty then. */
 void disk_list_finish(struct disk_list *disks);
 
-/* Copies of all. -EINVAL a serial number that none is, -E2BIG, -ENOMEM. */
+/* Copies of all. -EINVAL a serial number that none is, data of no file system; -E2BIG, -ENOMEM. */
 int disk_list_add(struct disk_list *disks, const char *serial, const char *type, const char *options,
 		  unsigned long flags, struct err *err);
 

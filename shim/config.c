@@ -59,6 +59,7 @@ static const struct key keys[] = {
 	{ "template_clones", KEY_NUMBER, MEMBER(template_clones), 0, 1000000, 1 },
 	{ "template_hours", KEY_NUMBER, MEMBER(template_hours), 0, 24 * 365, 1 },
 	{ "vhost_net", KEY_BOOL, MEMBER(vhost_net) },
+	{ "rootfs_disks", KEY_BOOL, MEMBER(rootfs_disks) },
 	{ "debug", KEY_BOOL, MEMBER(debug) },
 	{ "annotations", KEY_NAMES, MEMBER(annotations) },
 };

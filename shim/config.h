@@ -44,6 +44,7 @@ struct config {
 	uint32_t template_clones; /* "template_clones": renew a template after so many; 0: never; default 1000 */
 	uint32_t template_hours;  /* "template_hours": or after that time; 0: never; default 24 */
 	bool vhost_net;           /* "vhost_net": let the host's kernel move packets where it can; default false */
+	bool rootfs_disks;        /* "rootfs_disks": have containerd hand over disks that it would mount; default false */
 	bool debug;               /* "debug": verbose logs and guest console */
 	uint64_t annotations;     /* "annotations": which keys annotations may change; a set of rows of config.c's table */
 };

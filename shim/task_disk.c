@@ -49,7 +49,7 @@ static int open_disk(const struct task_disk_source *source, struct disk *d, stru
 		return err_set(err, -ENOTBLK, "rootfs: disk '%s' is neither a file nor a block device",
 			       source->source);
 	d->type = strdup(source->type);
-	d->options = strdup(source->options);
+	d->options = strdup(source->options ? source->options : "");
 	d->flags = source->flags;
 	return d->type && d->options ? 0 : -ENOMEM;
 }

@@ -10,6 +10,10 @@
 #define FLAGS_KNOWN \
 	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME)
 #define NO_LAYER TASK_DISKS_MAX
+/* Of an erofs: a further file with data of it. */
+#define DEVICE_OPTION "device="
+/* Instructions of containerd's to whoever mounts, integrity checks among them. */
+#define CONTAINERD_OPTION "X-containerd."
 
 /* ---- types ---- */
 
@@ -31,6 +35,7 @@ static const struct {
 	{ "squashfs", UNKNOWN_TO_GUEST },
 	{ "vfat", UNKNOWN_TO_GUEST },
 	{ "xfs", UNKNOWN_TO_GUEST },
+	{ "loop", MOUNT_MANAGER },
 };
 
 static enum place place_of(const char *type)
@@ -57,6 +62,11 @@ void task_disk_plan_finish(struct task_disk_plan *plan)
 	plan->n = 0;
 }
 
+static bool is_device(const struct task_mount *mount, const char *option)
+{
+	return place_of(mount->type) == READONLY_DISK && !strncmp(option, DEVICE_OPTION, strlen(DEVICE_OPTION));
+}
+
 /* "loop" is how a host would do what is done here. */
 static int parse_options(const struct task_mount *mount, struct oci_mount *parsed, struct err *err)
 {
@@ -67,8 +77,14 @@ static int parse_options(const struct task_mount *mount, struct oci_mount *parse
 	if (!options)
 		return -ENOMEM;
 	for (size_t i = 0; i < mount->n_options; i++) {
-		if (strcmp(mount->options[i], "loop") != 0)
-			options[n++] = mount->options[i];
+		char *option = mount->options[i];
+
+		if (!strncmp(option, CONTAINERD_OPTION, strlen(CONTAINERD_OPTION)))
+			return err_set(err, -EOPNOTSUPP,
+				       "rootfs: option '%.200s' of the mount of '%s' is for containerd's mount manager to do",
+				       option, mount->source);
+		if (strcmp(option, "loop") != 0 && !is_device(mount, option))
+			options[n++] = option;
 	}
 	parsed->options = options;
 	r = oci_mount_parse_options(parsed, "rootfs", err);
@@ -81,14 +97,41 @@ static int parse_options(const struct task_mount *mount, struct oci_mount *parse
 	return r;
 }
 
-static int plan_disk(const struct task_mount *mount, bool readonly, struct task_disk_source *ret, struct err *err)
+static int add(struct task_disk_plan *plan, const struct task_disk_source *source, const char *of_type,
+	       struct err *err)
+{
+	if (source->source[0] != '/')
+		return err_set(err, -EINVAL, "rootfs: '%s' of type '%s' is no absolute path", source->source, of_type);
+	if (plan->n == TASK_DISKS_MAX)
+		return err_set(err, -E2BIG, "rootfs: more disks than the %u that a machine takes", TASK_DISKS_MAX);
+	plan->list[plan->n++] = *source;
+	return 0;
+}
+
+/* In their order: it is that of the file system's own table. */
+static int plan_devices(const struct task_mount *mount, struct task_disk_plan *plan, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < mount->n_options && r >= 0; i++) {
+		const struct task_disk_source device = {
+			.type = "",
+			.source = mount->options[i] + strlen(DEVICE_OPTION),
+			.flags = MS_RDONLY,
+		};
+
+		if (is_device(mount, mount->options[i]))
+			r = add(plan, &device, mount->type, err);
+	}
+	return r;
+}
+
+static int plan_disk(const struct task_mount *mount, bool readonly, struct task_disk_plan *plan, struct err *err)
 {
 	struct oci_mount parsed = { 0 };
+	struct task_disk_source disk;
 	int r;
 
-	if (mount->source[0] != '/')
-		return err_set(err, -EINVAL, "rootfs: '%s' of type '%s' is no absolute path", mount->source,
-			       mount->type);
 	r = parse_options(mount, &parsed, err);
 	if (r >= 0 && !parsed.data && !(parsed.data = strdup("")))
 		r = -ENOMEM;
@@ -96,14 +139,19 @@ static int plan_disk(const struct task_mount *mount, bool readonly, struct task_
 		free(parsed.data);
 		return r;
 	}
-	*ret = (struct task_disk_source){
+	disk = (struct task_disk_source){
 		.type = mount->type,
 		.source = mount->source,
 		.options = parsed.data,
 		.flags = parsed.flags |
 			 (readonly || place_of(mount->type) == READONLY_DISK ? MS_RDONLY : 0),
 	};
-	return 0;
+	r = add(plan, &disk, mount->type, err);
+	if (r < 0) {
+		free(parsed.data);
+		return r;
+	}
+	return plan_devices(mount, plan, err);
 }
 
 /* ---- layers ---- */
@@ -255,16 +303,13 @@ static int plan_layers(const struct task_mount *mounts, size_t n, const struct t
 	if (r < 0)
 		return r;
 	if (l.upper != NO_LAYER) {
-		r = plan_disk(&mounts[l.upper], false, &plan->list[0], err);
-		plan->n = r >= 0;
+		r = plan_disk(&mounts[l.upper], false, plan, err);
 		if (r >= 0 && (plan->list[0].flags & MS_RDONLY))
 			return err_set(err, -EOPNOTSUPP, "rootfs: '%s' is to be written, but read-only",
 				       mounts[l.upper].source);
 	}
-	for (size_t i = 0; i < l.n_lower && r >= 0; i++) {
-		r = plan_disk(&mounts[l.lower[i]], true, &plan->list[plan->n], err);
-		plan->n += r >= 0;
-	}
+	for (size_t i = 0; i < l.n_lower && r >= 0; i++)
+		r = plan_disk(&mounts[l.lower[i]], true, plan, err);
 	return r;
 }
 
@@ -290,10 +335,8 @@ static int plan_all(const struct task_mount *mounts, size_t n, struct task_disk_
 	}
 	if (!n_disks && !n_overlays)
 		return 0;
-	if (n == 1 && n_disks) {
-		plan->n = 1;
-		return plan_disk(mounts, false, plan->list, err);
-	}
+	if (n == 1 && n_disks)
+		return plan_disk(mounts, false, plan, err);
 	if (n_overlays == 1 && n_disks == n - 1 && place_of(mounts[n - 1].type) == OVERLAY_OF_DISKS)
 		return plan_layers(mounts, n - 1, &mounts[n - 1], plan, err);
 	return err_set(err, -EOPNOTSUPP,

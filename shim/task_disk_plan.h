@@ -6,6 +6,7 @@
  *           One mount of a known type: that disk is the root. Several, and at last one of type
  *           "format/overlay" or "format/mkdir/overlay": the layers of an overlay, of which one may be
  *           writable, whose folders "upper" and "work" are the overlay's.
+ *           An erofs whose data lies in other files ("device=") has these as disks behind it.
  * Source:   containerd's docs on mounts ("format/": {{ mount N }}, {{ overlay A B }}) and its EROFS
  *           snapshotter.
  */
@@ -18,14 +19,18 @@
 /* No machine has slots for more. */
 #define TASK_DISKS_MAX 8u
 
+/* Of the types that are taken those that containerd's mount manager would mount if it were not told of this list. */
+#define TASK_DISK_MANAGED_TYPES "erofs,format/overlay,format/mkdir/overlay"
+
 struct task_disk_source {
-	const char *type, *source; /* borrowed from the list */
-	char *options;	     /* for the file system; "" for none */
+	const char *type; /* "": none of its own, it holds data of the one before it; borrowed from the list */
+	const char *source; /* borrowed from the list */
+	char *options;	     /* for the file system; NULL or "" for none */
 	unsigned long flags; /* MS_*; MS_RDONLY with every layer but the first */
 };
 
 struct task_disk_plan {
-	size_t n; /* 1: the root. More: layers, the topmost first */
+	size_t n; /* with one type: the root. More: layers, the topmost first */
 	struct task_disk_source list[TASK_DISKS_MAX];
 };
 /* Frees the options. */

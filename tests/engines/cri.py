@@ -14,16 +14,13 @@ import uuid
 
 import cases
 import containerd
+import rpc
 import world
 from cases import engine, run
 from containerd import Containerd
 from daemon import DAEMON_LIMIT
 from harness import Failure, wait_until
-
-# gRPC's threads and our forks: nothing of it is used after a fork.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-import grpc  # noqa: E402
+from rpc import CallError
 
 CONFIG = "/etc/containerd/cri.toml"
 NETWORK = "/etc/cni/net.d/10-pods.conflist"
@@ -41,8 +38,6 @@ PLUGIN = f"{containerd.STATE}/io.containerd.grpc.v1.cri"
 for place in (f"{PLUGIN}/sandboxes", f"{PLUGIN}/containers", "/run/netns"):
     if place not in cases.OUR_FOLDERS:
         cases.OUR_FOLDERS += (place,)
-# A hang is a failure: no call of the interface may take longer, in seconds.
-CALL_LIMIT = 120
 
 # docs/kubernetes.md shows the part that a user needs.
 SETTINGS = f"""version = 2
@@ -89,34 +84,18 @@ class Client:
 
     def __init__(self, address):
         self.pb = messages()
-        self.channel = grpc.insecure_channel(address, options=[("grpc.default_authority", "localhost"),
-                                                               ("grpc.enable_http_proxy", 0)])
+        self.channel = rpc.connect(address)
         for service in self.pb.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 setattr(self, method.name, self.caller(service, method))
 
     def caller(self, service, method):
-        call = self.channel.unary_unary(
-            f"/{service.full_name}/{method.name}", request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=getattr(self.pb, method.output_type.name).FromString)
-
-        def checked(request=None, limit=CALL_LIMIT):
-            try:
-                return call(request if request is not None else self.pb.Empty(), timeout=limit)
-            except grpc.RpcError as e:
-                raise CallError(method.name, e.code().name, e.details())
-        return checked
+        call = rpc.caller(self.channel, service.full_name, method.name, lambda message: message.SerializeToString(),
+                          getattr(self.pb, method.output_type.name).FromString)
+        return lambda request=None: call(request if request is not None else self.pb.Empty())
 
     def close(self):
         self.channel.close()
-
-
-class CallError(Failure):
-    """The interface has answered with an error."""
-
-    def __init__(self, method, code, details):
-        super().__init__(f"{method}: {code}: {details}")
-        self.code, self.details = code, details
 
 
 def make_sandbox_image(path):
@@ -253,7 +232,7 @@ class Pod:
     # ---- the pod itself ----
 
     def status(self):
-        return Cri.client.PodSandboxStatus(self.pb.PodSandboxId(id=self.id)).status
+        return Cri.client.PodSandboxStatus(self.pb.StatusOfRequest(id=self.id)).status
 
     @property
     def ip(self):
@@ -274,7 +253,8 @@ class Pod:
 
     # ---- containers ----
 
-    def create(self, name, *command, mounts=(), env=None, resources=None, stdin=False, tty=False, args=(), target=None, **security):
+    def create(self, name, *command, mounts=(), env=None, resources=None, stdin=False, stdin_once=True, tty=False, args=(), target=None,
+               **security):
         """@mounts: (host path, container path, read-only). @security: fields of LinuxContainerSecurityContext."""
         pb = self.pb
         attempt = self.attempts[name] = self.attempts.get(name, -1) + 1
@@ -289,7 +269,7 @@ class Pod:
             metadata=pb.ContainerMetadata(name=name, attempt=attempt), image=pb.ImageSpec(image=IMAGE), command=command,
             args=args, envs=[pb.KeyValue(key=k, value=v) for k, v in (env or {}).items()],
             mounts=[pb.Mount(host_path=m[0], container_path=m[1], readonly=len(m) > 2 and m[2]) for m in mounts],
-            log_path=f"{name}_{attempt}.log", stdin=stdin, stdin_once=stdin, tty=tty,
+            log_path=f"{name}_{attempt}.log", stdin=stdin, stdin_once=stdin and stdin_once, tty=tty,
             linux=pb.LinuxContainerConfig(
                 resources=pb.LinuxContainerResources(**resources) if resources else None,
                 security_context=pb.LinuxContainerSecurityContext(namespace_options=namespaces, **security)))
@@ -307,7 +287,7 @@ class Pod:
         return self.containers[name]
 
     def state(self, name):
-        return Cri.client.ContainerStatus(self.pb.ContainerId(id=self.containers[name])).status
+        return Cri.client.ContainerStatus(self.pb.StatusOfRequest(id=self.containers[name])).status
 
     def ended(self, name):
         """The exit code, once it has one."""

@@ -4,6 +4,7 @@
 Each message begins with the number of its channel. Protocol: Kubernetes' "v4.channel.k8s.io".
 """
 import json
+import select
 import struct
 
 import cases
@@ -35,6 +36,10 @@ class Stream:
 
     def resize(self, columns, rows):
         self.send(RESIZE, json.dumps({"Width": columns, "Height": rows}))
+
+    def waits(self, seconds):
+        """Whether there is something to be received within that time."""
+        return bool(select.select([self.socket], [], [], seconds)[0])
 
     def receive(self):
         """One message more; False: there will be none."""

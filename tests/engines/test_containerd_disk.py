@@ -194,6 +194,47 @@ def layers(t):
         check_in("upper", text, "reason")
 
 
+def split_erofs(t, name, root):
+    """A file system of metadata alone, and the file that its data lies in."""
+    meta, data = t.path(name + ".meta"), t.path(name + ".data")
+    must("mkfs.erofs", "--quiet", "--chunksize=4096", f"--blobdev={data}", meta, root)
+    return meta, data
+
+
+@case("containerd", "an erofs whose data lies in other files", runtimes=("onggi",))
+def devices(t):
+    top = t.path("top")
+    os.makedirs(os.path.join(top, "etc"))
+    world.write(os.path.join(top, "etc", "layer"), "top\n" * 5000)
+    meta, data = split_erofs(t, "lower", ROOT)
+    upper, upper_data = split_erofs(t, "upper", top)
+    scratch = t.path("scratch.ext4")
+    must("mkfs.ext4", "-q", "-F", scratch, "32M")
+    digests = [digest(path) for path in (meta, data, upper, upper_data)]
+    lower = ("erofs", meta, ["ro", "loop", f"device={data}"])
+    with t.line("as the only mount"):
+        code, text = result(t, lower, "md5sum /bin/busybox; echo x >/new || echo refused")
+        check_equal(code, 0, "exit code")
+        check_in(must("md5sum", os.path.join(ROOT, "bin", "busybox")).split()[0], text, "digest of a file")
+        check_in("refused", text, "a write")
+    with t.line("below an overlay, two of them, as containerd's EROFS snapshotter has it with merged layers"):
+        mounts = [("ext4", scratch, ["rw", "loop"]), ("erofs", upper, ["ro", "loop", f"device={upper_data}"]), lower,
+                  ("format/mkdir/overlay", "overlay", [
+                      "X-containerd.mkdir.path={{ mount 0 }}/upper:0755", "X-containerd.mkdir.path={{ mount 0 }}/work:0755",
+                      "workdir={{ mount 0 }}/work", "upperdir={{ mount 0 }}/upper", "lowerdir={{ overlay 1 2 }}"])]
+        code, text = result(t, mounts, "sort -u /etc/layer; wc -l </etc/layer; md5sum /bin/busybox >/sum; echo kept >/new")
+        check_equal((code, text), (0, "top\n5000\n"), "result")
+        check_in("kept", must("debugfs", "-R", "cat /upper/new", scratch), "file in the writable layer")
+    with t.line("nothing is written to any of them"):
+        check_equal([digest(path) for path in (meta, data, upper, upper_data)], digests, "digests")
+    with t.line("files in another order, or too few, fail the container with the kernel's reason"):
+        for options in (["ro"], ["ro", f"device={data}", f"device={upper_data}"]):
+            check_in("erofs", refusal(t, ("erofs", meta, options)), "reason")
+    with t.line("one that is not there is named, as are more than a machine takes"):
+        check_in("/no/such.data", refusal(t, ("erofs", meta, ["device=/no/such.data"])), "reason")
+        check_in("more disks than", refusal(t, ("erofs", meta, [f"device={data}"] * 8)), "reason")
+
+
 @case("containerd", "a rootfs on a block device", runtimes=("onggi",))
 def block(t):
     path = ext4(t)
@@ -259,6 +300,8 @@ def refused(t):
             ("a file that is not there", ("ext4", "/no/such.img", []), ("/no/such.img",)),
             ("a folder", ("ext4", t.dir, ["ro"]), ("neither a file nor a block device", t.dir)),
             ("an option that means nothing", ("ext4", path, ["rshared"]), ("option",)),
+            ("a file system that containerd is to make", ("mkfs/ext4", path, ["X-containerd.mkfs.size=1024"]), ("mkfs/ext4",)),
+            ("a check that containerd is to set up", ("erofs", path, ["X-containerd.dmverity=/x"]), ("X-containerd.dmverity=/x",)),
             ("an option that the file system does not know", ("ext4", path, ["frobnicate"]), ("frobnicate",)),
             ("a disk without a file system", ("ext4", path, []), ("ext4",))):
         with t.line(f"{what}: the reason names it"):

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """containerd: the daemon, the shim or the VMM is killed; the shim's own command line."""
 import glob
+import json
 import os
 import signal
 import time
 
-from cases import case, run
-from containerd import IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, bundle, children, remove, status
-from harness import check, check_equal, check_in, kill_quietly, wait_until
+import ttrpc
+from cases import COMMAND_LIMIT, case, run
+from containerd import (IMAGE, OTHER_NAMESPACE, SHIM, SLEEPER, Containerd, Events, Tasks, bundle, children, remove,
+                        remove_dead_sockets, status)
+from harness import check, check_equal, check_in, kill_quietly, processes, wait_until
 
 COUNTER = ("sh", "-c", "trap 'exit 5' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep .2 & wait $!; done")
 
@@ -39,27 +42,80 @@ def restart(t):
         wait_until(lambda: status(t, "ending", "-n", OTHER_NAMESPACE) == "STOPPED", "it has stopped")
 
 
-@case("containerd", "a part of the sandbox is killed", runtimes=("onggi",))
+STUBBORN = ("sh", "-c", "trap 'echo >/told' TERM; echo >/ready; while :; do sleep 1000 & wait $!; done")
+
+
+def run_detached(t, *command):
+    t.ok("run", "-d", IMAGE, "victim", *command)
+
+
+def wait_for_file(t, path):
+    wait_until(lambda: t.call("task", "exec", "--exec-id", "x", "victim", "test", "-e", path).code == 0, f"{path} is there")
+
+
+# Each brings the container "victim" where something is to be killed.
+
+def created(t):
+    t.ok("container", "create", IMAGE, "victim", "sleep", "1000")
+    mounts = [line.split() for line in run(["ctr", "snapshot", "mounts", "/rootfs", "victim"]).text.splitlines()]
+    fields = [[(1, words[words.index("-t") + 1]), (2, words[-2]), *((4, o) for o in words[words.index("-o") + 1].split(","))]
+              for words in mounts]
+    with Tasks() as tasks:
+        tasks.call("Create", (1, "victim"), *((3, mount) for mount in fields))
+    check_equal(status(t, "victim"), "CREATED", "status")
+
+
+def running(t):
+    run_detached(t, "sleep", "1000")
+
+
+def exec_runs(t):
+    run_detached(t, "sleep", "1000")
+    call = t.popen("task", "exec", "--exec-id", "x", "victim", "sh", "-c", "echo begun; sleep 1000")
+    check_equal(call.stdout.readline(), b"begun\n", "output of the exec")
+    return call
+
+
+def paused(t):
+    run_detached(t, "sleep", "1000")
+    t.ok("task", "pause", "victim")
+
+
+def stopping(t):
+    run_detached(t, *STUBBORN)
+    wait_for_file(t, "/ready")
+    t.ok("task", "kill", "-s", "TERM", "victim")
+    wait_for_file(t, "/told")
+
+
+def part_of(t, part):
+    """The pid of the shim, or with onggi of a child of it."""
+    shim = Containerd.pid("victim") if t.ours else next(
+        pid for pid, text in processes().items() if "containerd-shim-runc-v2" in text and "-id victim" in text)
+    return shim if part == "shim" else next(p for text, p in children(shim).items() if part in text.split(" --")[0])
+
+
+@case("containerd", "a part of the sandbox is killed")
 def parts(t):
-    for part in ("sandbox-monitor", "qemu-system", "virtiofsd"):
-        with t.line(f"{part}: containerd hears of it, and nothing is left"), Events() as heard:
-            t.ok("run", "-d", IMAGE, "victim", *SLEEPER)
-            pid = Containerd.pid("victim")
-            found = {"sandbox-monitor": pid, **children(pid)}
-            kill_quietly(next(p for name, p in found.items() if part in name.split(" --")[0]))
-            end = heard.until("/tasks/exit")[-1][1]
-            check_equal((end["container_id"], end["exit_status"]), ("victim", 137), "event")
-            t.call("task", "rm", "-f", "victim")
-            t.ok("container", "rm", "victim")
-            left = glob.glob("/run/onggi/containerd/*/containers/*") + glob.glob("/run/onggi/containerd/*/sandboxes/*")
-            check_equal(left, [], "state")
-    with t.line("a created one is killed with its monitor, and its id can be used again"):
-        t.ok("run", "-d", IMAGE, "victim", "sleep", "1000")
-        kill_quietly(Containerd.pid("victim"))
-        wait_until(lambda: status(t, "victim") in (None, "STOPPED"), "it is gone")
-        t.call("task", "rm", "-f", "victim")
-        t.ok("container", "rm", "victim")
-        check_equal(t.out("run", "--rm", IMAGE, "victim", "echo", "again"), "again", "output")
+    for phase in (created, running, exec_runs, paused, stopping):
+        for part in ("shim", "qemu-system", "virtiofsd") if t.ours else ("shim",):
+            name = f"{part}, {phase.__name__.replace('_', ' ')}"
+            with t.line(f"{name}: containerd hears of it, nothing is left, and the id can be used again"), Events() as heard:
+                call = phase(t)
+                kill_quietly(part_of(t, part))
+                end = heard.until("/tasks/exit", id="victim")[-1][1]
+                check_equal((end["container_id"], end["exit_status"]), ("victim", 137), "event")
+                check("exited_at" in end, f"no time: {end}")
+                if call:
+                    check(call.wait(COMMAND_LIMIT) != 0, "the exec has ended well")
+                wait_until(lambda: status(t, "victim") in (None, "STOPPED"), "it has ended")
+                t.call("task", "rm", "-f", "victim")
+                t.ok("container", "rm", "victim")
+                left = glob.glob("/run/onggi/containerd/*/containers/*") + glob.glob("/run/onggi/containerd/*/sandboxes/*")
+                check_equal(left, [], "state")
+                check_equal(t.out("run", "--rm", IMAGE, "victim", "echo", "again"), "again", "output")
+    if not t.ours:
+        remove_dead_sockets()
 
 
 def shim(*args, cwd, flags=(), stdin=b"", **env):
@@ -75,6 +131,16 @@ def command_line(t):
         done = run([SHIM, "-info"])
         check_equal((done.code, done.errors), (0, ""), "-info")
         check_in("io.containerd.onggi.v2", done.text, "-info")
+        check_equal(5 in ttrpc.decode(done.out), False, "annotations")
+    with t.line("-info: asks for mounts when the configuration says so"):
+        path = t.path("disks.json", json.dumps({"accel": "auto", "rootfs_disks": True}))
+        done = run([SHIM, "-info"], stdin=ttrpc.encode([(1, "runtimeoptions.v1.Options"), (2, [(2, path)])]))
+        check_equal((done.code, done.errors), (0, ""), "-info")
+        check_equal(ttrpc.decode(ttrpc.decode(done.out)[5][0]),
+                    {1: [b"containerd.io/runtime-allow-mounts"], 2: [b"erofs,format/overlay,format/mkdir/overlay"]}, "annotation")
+        done = run([SHIM, "-info"], env=dict(os.environ, ONGGI_CONFIG=t.path("no.json")))
+        check_equal(done.code, 1, "exit code without its configuration")
+        check_in("no.json", done.errors, "reason")
     with t.line("start: an address and nothing else, at once valid; delete: idempotent, below five seconds"):
         place = bundle(t)
         done = shim("-id", "hand", "start", cwd=place)

@@ -70,6 +70,15 @@ def streaming(t):
                 stream.send(STDIN, "until stty size | grep -q '23 87'; do sleep .1; done; echo at''last; exit 4\n")
                 stream.until(STDOUT, "atlast")
                 check_equal(stream.end()[0], 4, "exit code")
+        with t.line("exec at a terminal: it is told of each change of the size"):
+            command = "trap 'stty size' WINCH; echo be''gun; while :; do sleep 1000 & wait $!; done"
+            with Stream(exec_url(pod, "one", "sh", "-c", command, tty=True, stdin=True)) as stream:
+                stream.until(STDOUT, "begun")
+                for rows, columns in ((30, 100), (40, 120)):
+                    stream.resize(columns, rows)
+                    stream.until(STDOUT, f"{rows} {columns}")
+                stream.send(STDIN, "\x03")
+                check_equal(stream.end()[0], 130, "exit code after Ctrl-C")
         pod.container("asker", *ECHO, stdin=True)
         with t.line("attach: what is typed, what comes, the end"):
             pb = pod.pb
@@ -82,6 +91,42 @@ def streaming(t):
             # Its input was for one who attaches: it has ended with him.
             check_equal(pod.ended("asker"), 0, "exit code")
             check_equal(pod.lines("asker"), ["up", "got this", "got that", "over"], "log")
+
+
+def attach(pod, name, **options):
+    pb = pod.pb
+    return Stream(Cri.client.Attach(pb.AttachRequest(container_id=pod.containers[name], stdout=True, **options)).url)
+
+
+@case("cri", "attach again and again")
+def reattach(t):
+    with Pod(t.runtime, "attach") as pod:
+        pod.container("asker", *ECHO, stdin=True, stdin_once=False)
+        with t.line("who leaves takes nothing along: the next one goes on"):
+            for word in ("first", "second", "third"):
+                with attach(pod, "asker", stdin=True, stderr=True) as stream:
+                    stream.send(STDIN, f"{word}\n")
+                    stream.until(STDOUT, f"got {word}\n")
+            check_equal(pod.state("asker").state, pod.pb.CONTAINER_RUNNING, "state")
+        with t.line("two at once hear the same"):
+            with attach(pod, "asker", stdin=True) as one, attach(pod, "asker", stdin=True) as two:
+                # Who hears this is attached; what was said before he was he does not hear.
+                while "heard" not in str(two.got.get(STDOUT)):
+                    one.send(STDIN, "heard\n")
+                    if two.waits(.5):
+                        check(two.receive(), f"the second has ended: {two.got}")
+                one.send(STDIN, "both\n")
+                for stream in (one, two):
+                    stream.until(STDOUT, "got both\n")
+        pod.container("shell", "sh", tty=True, stdin=True, stdin_once=False)
+        with t.line("at a terminal: its size, and the end"):
+            with attach(pod, "shell", stdin=True, tty=True) as stream:
+                stream.resize(91, 29)
+                stream.send(STDIN, "until stty size | grep '29 91'; do sleep .1; done; echo at''last\n")
+                stream.until(STDOUT, "atlast")
+            with attach(pod, "shell", stdin=True, tty=True) as stream:
+                stream.send(STDIN, "exit 8\n")
+                check_equal(pod.ended("shell"), 8, "exit code")
 
 
 @case("cri", "logs")

@@ -3,36 +3,115 @@
 import json
 import os
 import signal
+import threading
 
 import world
 from cases import case
-from containerd import Containerd, children
+from containerd import Containerd, children, remove_dead_sockets
 from cri import CallError, Cri, Pod
-from harness import check, check_equal, check_in, kill_quietly, wait_until
+from harness import check, check_equal, check_in, kill_quietly, processes, wait_until
+from rpc import CALL_LIMIT
 
 MIB = 1 << 20
 
 
-def monitor_of(pod):
-    """Of onggi: the pid that containerd has for the pod's sandbox."""
-    return Containerd.pid(pod.id, "k8s.io")
+STUBBORN = ("sh", "-c", "trap 'echo no' TERM; echo ready; while :; do sleep 1000 & wait $!; done")
+# What containerd's plugin says of a container whose end nobody has told: its shim has gone.
+UNKNOWN = 255
 
 
-@case("cri", "a part of the pod is killed", runtimes=("onggi",))
+def part_of(t, pod, part):
+    """The pid of the pod's shim, or with onggi of a child of it."""
+    shim = Containerd.pid(pod.id, "k8s.io") if t.ours else next(
+        pid for pid, text in processes().items() if "containerd-shim-runc-v2" in text and pod.id in text)
+    return shim if part == "shim" else next(pid for text, pid in children(shim).items() if part in text.split(" --")[0])
+
+
+class Background(threading.Thread):
+    """A call that ends when something else is done: what it answered, or the error, is in .result."""
+
+    def __init__(self, call):
+        super().__init__(daemon=True)
+        self.call, self.result = call, None
+        self.start()
+
+    def run(self):
+        try:
+            self.result = self.call()
+        except CallError as e:
+            self.result = e
+
+    def end(self):
+        self.join(2 * CALL_LIMIT)
+        check(not self.is_alive(), "the call does not end")
+        return self.result
+
+
+# Each brings a pod of two containers where something is to be killed; returns the call that is under way.
+
+def ready(_):
+    return None
+
+
+def created(pod):
+    for name in ("one", "two"):
+        pod.create(name, "sleep", "1000")
+
+
+def running(pod):
+    pod.container("one", *STUBBORN)
+    pod.container("two", "sleep", "1000")
+    pod.says("one", "ready")
+
+
+def exec_runs(pod):
+    running(pod)
+    call = Background(lambda: pod.exec("one", "sh", "-c", "echo >/begun; sleep 1000"))
+    wait_until(lambda: pod.exec("one", "test", "-e", "/begun").exit_code == 0, "the command has begun")
+    return call
+
+
+def stopping(pod):
+    running(pod)
+    call = Background(lambda: pod.stop_container("one", grace=1000))
+    pod.says("one", "no")
+    return call
+
+
+def after_the_loss(t, pod, phase, part, call):
+    """All that is promised of a pod that has lost a part."""
+    wait_until(lambda: pod.status().state == pod.pb.SANDBOX_NOTREADY, "the pod is not ready")
+    for name in pod.containers:
+        if phase is created:
+            # There is no task of it before its start.
+            try:
+                pod.start(name)
+                check(False, f"{name} has started")
+            except CallError as e:
+                check_in("is not running", e.details, "reason")
+            check_equal((pod.ended(name), pod.state(name).reason), (128, "StartError"), f"end of {name}")
+        else:
+            check_equal(pod.ended(name), UNKNOWN if part == "shim" else 137, f"exit code of {name}")
+            check_equal(pod.state(name).reason, "Error", f"reason of {name}")
+    result = call.end() if call else None
+    if phase is exec_runs:
+        check(isinstance(result, CallError) if part == "shim" else result.exit_code == 137, f"the exec's end: {result}")
+
+
+@case("cri", "a part of the pod is killed")
 def parts(t):
-    for part in ("sandbox-monitor", "qemu-system", "virtiofsd"):
-        with t.line(f"{part}: all containers have ended, the pod is not ready, and can be stopped and removed"):
-            with Pod(t.runtime, "victim") as pod:
-                for name in ("one", "two"):
-                    pod.container(name, "sleep", "1000")
-                pid = monitor_of(pod)
-                found = {"sandbox-monitor": pid, **children(pid)}
-                kill_quietly(next(p for name, p in found.items() if part in name.split(" --")[0]))
-                # Without the one who knows it containerd's plugin says 255: unknown.
-                known = (137, 255) if part == "sandbox-monitor" else (137,)
-                for name in ("one", "two"):
-                    check_in(pod.ended(name), known, f"exit code of {name}")
-                wait_until(lambda: pod.status().state == pod.pb.SANDBOX_NOTREADY, "the pod is not ready")
+    for phase in (ready, created, running, exec_runs, stopping):
+        for part in ("shim", "qemu-system", "virtiofsd") if t.ours else ("shim",):
+            with t.line(f"{part}, {phase.__name__.replace('_', ' ')}: all has ended, the pod is not ready, and another of its name runs"):
+                with Pod(t.runtime, "victim") as pod:
+                    call = phase(pod)
+                    kill_quietly(part_of(t, pod, part))
+                    after_the_loss(t, pod, phase, part, call)
+                with Pod(t.runtime, "victim") as pod:
+                    pod.container("one", "sh", "-c", "exit 7")
+                    check_equal(pod.ended("one"), 7, "exit code of the next")
+    if not t.ours:
+        remove_dead_sockets()
 
 
 @case("cri", "the sandbox container is killed")
@@ -90,11 +169,33 @@ def stats(t):
             wait_until(lambda: figures("busy")[0] > 100_000_000, "CPU time of the busy one")
             busy, idle = figures("busy"), figures("idle")
             check(busy[0] > idle[0] and busy[1] > 25 * MIB > idle[1] > 0, f"busy {busy}, idle {idle}")
+        with t.line("all containers' at once"):
+            found = {s.attributes.id: s for s in Cri.client.ListContainerStats().stats}
+            check_equal(set(found), set(pod.containers.values()), "containers")
+            check(found[pod.containers["busy"]].memory.working_set_bytes.value > 25 * MIB, f"{found}")
+        with t.line("the pod's: its network, and all its containers"):
+            pod.out("idle", "ping", "-c", "1", "-W", "20", "10.77.0.1")
+            stats = Cri.client.PodSandboxStats(pb.PodSandboxId(id=pod.id)).stats.linux
+            check_equal({s.attributes.id for s in stats.containers}, set(pod.containers.values()), "containers")
+            check(stats.cpu.usage_core_nano_seconds.value > 0 and stats.memory.working_set_bytes.value > 0, f"{stats}")
+            interface = stats.network.default_interface
+            check(interface.name == "eth0" and interface.rx_bytes.value > 0 and interface.tx_bytes.value > 0, f"{interface}")
         with t.line("limits can be changed"):
-            Cri.client.UpdateContainerResources(pb.UpdateContainerResourcesRequest(
-                container_id=pod.containers["busy"], linux=pb.LinuxContainerResources(memory_limit_in_bytes=80 * MIB)))
+            for change in ({"memory_limit_in_bytes": 80 * MIB}, {"cpu_period": 100000, "cpu_quota": 70000, "cpu_shares": 512}):
+                Cri.client.UpdateContainerResources(pb.UpdateContainerResourcesRequest(
+                    container_id=pod.containers["busy"], linux=pb.LinuxContainerResources(**change)))
             if t.ours:
-                check_equal(pod.out("busy", "cat", "/sys/fs/cgroup/memory.max"), str(80 * MIB), "limit in the guest")
+                found = {name: pod.out("busy", "cat", f"/sys/fs/cgroup/{name}") for name in ("memory.max", "cpu.max", "cpu.weight")}
+                check_equal(found, {"memory.max": str(80 * MIB), "cpu.max": "70000 100000", "cpu.weight": "20"}, "in the guest")
+        with t.line("of a container that is not there: not found"):
+            for call, request in ((Cri.client.ContainerStats, pb.ContainerId(id="nobody")),
+                                  (Cri.client.UpdateContainerResources, pb.UpdateContainerResourcesRequest(
+                                      container_id="nobody", linux=pb.LinuxContainerResources(cpu_shares=2)))):
+                try:
+                    call(request)
+                    check(False, "there are some")
+                except CallError as e:
+                    check_equal(e.code, "NOT_FOUND", f"code ({e})")
         with t.line("who takes more memory than allowed is killed, and the reason told"):
             pod.container("greedy", "sh", "-c", "x=a; while :; do x=$x$x; done", resources={"memory_limit_in_bytes": 16 * MIB})
             check_equal(pod.ended("greedy"), 137, "exit code")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kubernetes' interface: a pod is one VM with one network; what its containers share and what they do not."""
+import json
+import os
 import platform
 
 from cases import case
@@ -114,6 +116,45 @@ def grace(t):
             Cri.client.RemovePodSandbox(pod.pb.PodSandboxId(id=pod.id))
         pod.remove_cgroups()
         pod.removed = True
+
+
+@case("cri", "status, told at length")
+def verbose(t):
+    with Pod(t.runtime, "verbose") as pod:
+        pod.container("one", "sleep", "1000")
+        pb = pod.pb
+        with t.line("of a container: its process and its whole configuration"):
+            info = json.loads(Cri.client.ContainerStatus(pb.StatusOfRequest(id=pod.containers["one"], verbose=True)).info["info"])
+            check(info["pid"] > 1 and os.path.exists(f"/proc/{info['pid']}"), f"pid {info['pid']}")
+            check_equal((info["sandboxID"], info["runtimeSpec"]["process"]["args"]), (pod.id, ["sleep", "1000"]), "container")
+            check_in(f".{t.runtime}.", info["runtimeType"], "runtime")
+        with t.line("of a pod: its process, its runtime and its network"):
+            info = json.loads(Cri.client.PodSandboxStatus(pb.StatusOfRequest(id=pod.id, verbose=True)).info["info"])
+            check_equal((info["processStatus"], info["runtimeHandler"]), ("running", t.runtime), "pod")
+            check(os.path.exists(f"/proc/{info['pid']}"), f"pid {info['pid']}")
+            space = next(n["path"] for n in info["runtimeSpec"]["linux"]["namespaces"] if n["type"] == "network")
+            check_equal(os.stat(f"/proc/{info['pid']}/ns/net").st_ino, os.stat(space).st_ino, "network namespace of that process")
+
+
+@case("cri", "what runs is removed")
+def forced(t):
+    with Pod(t.runtime, "forced") as pod:
+        pb = pod.pb
+        for name in ("one", "two"):
+            pod.container(name, *STUBBORN)
+            pod.says(name, "ready")
+        with t.line("a container: it is stopped first, the other one runs on"):
+            one = pod.containers["one"]
+            pod.remove_container("one")
+            check_equal([c.id for c in Cri.client.ListContainers().containers], [pod.containers["two"]], "containers")
+            check_equal(pod.out("two", "echo", "alive"), "alive", "exec")
+            # Who removes it again hears of no error.
+            Cri.client.RemoveContainer(pb.ContainerId(id=one))
+        with t.line("a pod: all of it is stopped first"):
+            Cri.client.RemovePodSandbox(pb.PodSandboxId(id=pod.id))
+            check_equal([list(Cri.client.ListContainers().containers), list(Cri.client.ListPodSandbox().items)], [[], []], "left")
+            pod.remove_cgroups()
+            pod.removed = True
 
 
 @case("cri", "processes of a pod in one namespace")

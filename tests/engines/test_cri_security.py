@@ -38,6 +38,53 @@ def users(t):
             check(pod.exec("one", "touch", "/etc/no").exit_code != 0, "it can")
 
 
+@case("cri", "a user by name")
+def username(t):
+    with Pod(t.runtime, "names") as pod:
+        pod.container("one", "sleep", "1000", run_as_username="nobody", supplemental_groups=[2000])
+        with t.line("runAsUserName: ids and group are the image's, others are added"):
+            check_equal(pod.sh("one", "id -u; id -g; id -G"), "65534\n65534\n65534 2000", "ids")
+            check_equal(int(status_of(pod, "one", "CapEff")[0], 16), 0, "capabilities")
+        with t.line("a name that the image does not know fails its container alone"):
+            try:
+                pod.container("other", "true", run_as_username="nobody-at-all")
+                check(False, "it runs")
+            except CallError as e:
+                check_in("no users found", e.details, "reason")
+            check_equal(pod.out("one", "echo", "alive"), "alive", "exec")
+
+
+# What kubelet asks for with procMount "Default"; "Unmasked" is none of them.
+MASKED = ["/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+          "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"]
+READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
+@case("cri", "procMount")
+def proc_mount(t):
+    with Pod(t.runtime, "proc") as pod:
+        pod.container("usual", "sleep", "1000", masked_paths=MASKED, readonly_paths=READONLY)
+        pod.container("unmasked", "sleep", "1000")
+        with t.line("Default: nothing can be read of what is masked, nothing written of what is read-only"):
+            text = pod.sh("usual", f"for i in {' '.join(MASKED)}; do [ -f $i ] && wc -c <$i; [ -d $i ] && ls -A $i; done; true")
+            check_equal(set(text.split()) - {"0"}, set(), "what is read")
+            for path in READONLY:
+                flags = pod.sh("usual", f"awk '$2 == \"{path}\" {{print $4}}' /proc/mounts")
+                check(flags.split(",")[0] == "ro" or not pod.sh("usual", f"ls -d {path} 2>/dev/null || true"), f"{path}: {flags!r}")
+        with t.line("Unmasked: all of it is there"):
+            check_equal(pod.sh("unmasked", "grep -c ' /proc/' /proc/mounts || true"), "0", "mounts below /proc")
+            check(int(pod.sh("unmasked", "wc -c </proc/timer_list")) > 0 if t.ours else True, "/proc/timer_list is empty")
+
+
+@case("cri", "who is killed first when memory is short")
+def oom_score(t):
+    with Pod(t.runtime, "scores") as pod:
+        for name, score in (("first", 999), ("last", 3)):
+            pod.container(name, "sleep", "1000", resources={"oom_score_adj": score})
+            with t.line(f"{score}: its processes have it, those of exec too"):
+                check_equal([pod.out(name, "cat", f"/proc/{pid}/oom_score_adj") for pid in ("1", "self")], [str(score)] * 2, "score")
+
+
 @case("cri", "read-only root, no new privileges, masked paths")
 def read_only(t):
     with Pod(t.runtime, "fixed") as pod:

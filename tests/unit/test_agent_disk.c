@@ -65,6 +65,19 @@ static void what_is_too_long_is_refused(void **state)
 	free(text);
 }
 
+static void data_is_of_the_file_system_before_it(void **state)
+{
+	struct disk_list disks = { 0 };
+	struct err err = ERR_INIT;
+
+	assert_int_equal(disk_list_add(&disks, "data", "", "", MS_RDONLY, &err), -EINVAL);
+	assert_int_equal(disks.n, 0);
+	assert_int_equal(disk_list_add(&disks, "meta", "erofs", "", MS_RDONLY, &err), 0);
+	assert_int_equal(disk_list_add(&disks, "data", "", "", MS_RDONLY, &err), 0);
+	assert_int_equal(disks.n, 2);
+	disk_list_finish(&disks);
+}
+
 static void disk_that_is_gone_is_given_back_already(void **state)
 {
 	struct disk_list disks = { 0 };
@@ -88,6 +101,7 @@ int main(void)
 		leak_checked(list_takes_eight_disks_and_copies_all),
 		leak_checked(serial_numbers_are_checked),
 		leak_checked(what_is_too_long_is_refused),
+		leak_checked(data_is_of_the_file_system_before_it),
 		leak_checked(disk_that_is_gone_is_given_back_already),
 		leak_checked(what_sits_in_no_slot_has_none_to_be_switched_off),
 	};

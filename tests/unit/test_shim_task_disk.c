@@ -200,6 +200,67 @@ static void overlays_that_are_not_understood_are_refused(void **state)
 	assert_non_null(strstr(err.text, "mkfs/ext4"));
 }
 
+static void data_of_an_erofs_comes_behind_it_in_its_order(void **state)
+{
+	char *options[] = { (char *)"ro", (char *)"loop", (char *)"device=/b", (char *)"user_xattr", (char *)"device=/a" };
+	char *lower[] = { (char *)"lowerdir={{ overlay 0 1 }}" };
+	const struct task_mount mounts[] = { mount_of("erofs", "/top", NULL, 0), mount_of("erofs", "/meta", options, 5),
+					     mount_of("format/mkdir/overlay", "overlay", lower, 1) };
+	static const char *const sources[] = { "/top", "/meta", "/b", "/a" };
+	struct task_disk_plan plan;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(task_disk_plan(mounts, 3, &plan, &err), 1);
+	assert_int_equal(plan.n, 4);
+	for (size_t i = 0; i < plan.n; i++) {
+		assert_string_equal(plan.list[i].source, sources[i]);
+		assert_string_equal(plan.list[i].type, i < 2 ? "erofs" : "");
+		assert_int_equal(plan.list[i].flags, MS_RDONLY);
+	}
+	assert_string_equal(plan.list[1].options, "user_xattr");
+	task_disk_plan_finish(&plan);
+	assert_int_equal(task_disk_plan(mounts + 1, 1, &plan, &err), 1);
+	assert_int_equal(plan.n, 3);
+	task_disk_plan_finish(&plan);
+}
+
+static void data_that_does_not_fit_or_is_nowhere_is_refused(void **state)
+{
+	char *many[9], *relative[] = { (char *)"device=a" };
+	struct task_mount mount = mount_of("erofs", "/meta", many, 7);
+	struct task_disk_plan plan;
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = (char *)(uintptr_t)"device=/data";
+	assert_int_equal(task_disk_plan(&mount, 1, &plan, &err), 1);
+	assert_int_equal(plan.n, TASK_DISKS_MAX);
+	task_disk_plan_finish(&plan);
+	mount.n_options = 8;
+	assert_int_equal(task_disk_plan(&mount, 1, &plan, &err), -E2BIG);
+	mount = mount_of("erofs", "/meta", relative, 1);
+	assert_int_equal(task_disk_plan(&mount, 1, &plan, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "'a'"));
+}
+
+static void what_containerd_is_to_do_is_refused_by_name(void **state)
+{
+	static const char *const types[] = { "mkfs/ext4", "mkfs/loop", "loop", "format/bind", "format/mkdir/bind",
+					     "mkdir/overlay", "format/erofs" };
+	static const char *const options[] = { "X-containerd.dmverity=/x.dmverity", "X-containerd.mkfs.size=100" };
+	struct task_disk_plan plan;
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		assert_int_equal(plan_of(types[i], "/x", NULL, &plan, &err), -EOPNOTSUPP);
+		assert_non_null(strstr(err.text, types[i]));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		assert_int_equal(plan_of(i ? "ext4" : "erofs", "/x", options[i], &plan, &err), -EOPNOTSUPP);
+		assert_non_null(strstr(err.text, options[i]));
+	}
+}
+
 /* ---- in a sandbox ---- */
 
 /* A disk of its own for a name: valid until the next one of that name. */
@@ -407,6 +468,9 @@ int main(void)
 		cmocka_unit_test(what_the_guest_cannot_mount_is_refused_by_name),
 		cmocka_unit_test(layers_of_an_overlay_are_disks_the_topmost_first),
 		cmocka_unit_test(overlays_that_are_not_understood_are_refused),
+		cmocka_unit_test(data_of_an_erofs_comes_behind_it_in_its_order),
+		cmocka_unit_test(data_that_does_not_fit_or_is_nowhere_is_refused),
+		cmocka_unit_test(what_containerd_is_to_do_is_refused_by_name),
 		WORLD_CLAIM(disk_is_in_before_the_agent_is_asked_and_out_before_delete_is_answered),
 		WORLD_CLAIM(read_only_disk_has_a_descriptor_that_cannot_write),
 		WORLD_CLAIM(all_layers_come_and_go),
