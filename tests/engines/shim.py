@@ -26,8 +26,9 @@ def text_field(fields, number):
 class Shim:
     """One container with a shim of its own, in a bundle below the case's folder. To be used in a with statement."""
 
-    def __init__(self, t, name, args, rootfs=None, edit=None, terminal=False):
-        self.name, self.runtime = name, t.runtime
+    def __init__(self, t, name, args, rootfs=None, edit=None, terminal=False, daemon=True):
+        """@daemon: False: there is no containerd to hear of events, as with CRI-O."""
+        self.name, self.runtime, self.daemon = name, t.runtime, daemon
         self.place = t.path("bundle-" + name)
         self.rootfs = [] if rootfs is None else rootfs
         self.program = "containerd-shim-" + "-".join(NAMES[t.runtime].split(".")[-2:])
@@ -56,9 +57,12 @@ class Shim:
         world.write(path, json.dumps(config))
 
     def _run(self, *words):
-        return run([self.program, "-namespace", NAMESPACE, "-address", f"{STATE}/containerd.sock", "-publish-binary",
-                    shutil.which("containerd"), "-id", self.name, *words], cwd=self.place,
-                   env=dict(os.environ, PATH=f"{world.BUILD}:{os.environ['PATH']}", TTRPC_ADDRESS=f"{STATE}/containerd.sock.ttrpc"))
+        socket = f"{STATE}/containerd.sock" if self.daemon else ""
+        env = dict(os.environ, PATH=f"{world.BUILD}:{os.environ['PATH']}")
+        if self.daemon:
+            env["TTRPC_ADDRESS"] = socket + ".ttrpc"
+        return run([self.program, "-namespace", NAMESPACE, "-address", socket, "-publish-binary", shutil.which("containerd"),
+                    "-id", self.name, *words], cwd=self.place, env=env)
 
     def fifo(self, index):
         path = os.path.join(self.place, f"fifo{index}")

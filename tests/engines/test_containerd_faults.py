@@ -113,7 +113,7 @@ def parts(t):
                 t.ok("container", "rm", "victim")
                 left = glob.glob("/run/onggi/containerd/*/containers/*") + glob.glob("/run/onggi/containerd/*/sandboxes/*")
                 check_equal(left, [], "state")
-                check_equal(t.out("run", "--rm", IMAGE, "victim", "echo", "again"), "again", "output")
+                check_equal(t.call("run", "--rm", IMAGE, "victim", "sh", "-c", "exit 7").code, 7, "exit code of the next")
     if not t.ours:
         remove_dead_sockets()
 

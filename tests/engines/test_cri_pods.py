@@ -131,6 +131,7 @@ def verbose(t):
         with t.line("of a pod: its process, its runtime and its network"):
             info = json.loads(Cri.client.PodSandboxStatus(pb.StatusOfRequest(id=pod.id, verbose=True)).info["info"])
             check_equal((info["processStatus"], info["runtimeHandler"]), ("running", t.runtime), "pod")
+            check_in(f".{t.runtime}.", info["runtimeType"], "runtime")
             check(os.path.exists(f"/proc/{info['pid']}"), f"pid {info['pid']}")
             space = next(n["path"] for n in info["runtimeSpec"]["linux"]["namespaces"] if n["type"] == "network")
             check_equal(os.stat(f"/proc/{info['pid']}/ns/net").st_ino, os.stat(space).st_ino, "network namespace of that process")
