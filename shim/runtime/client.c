@@ -224,6 +224,15 @@ int client_kill(struct client *c, struct client_process p, int signal, bool all,
 	return r;
 }
 
+int client_ping(struct client *c, const char *id, uint64_t timeout_ms, struct err *err)
+{
+	Containerd__Task__V2__ConnectRequest req = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
+
+	req.id = text(id);
+	return call(c, "Connect", &req.base, &containerd__task__v2__connect_response__descriptor,
+		    timeout_ms, err);
+}
+
 int client_delete(struct client *c, struct client_process p, struct err *err)
 {
 	Containerd__Task__V2__DeleteRequest req = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;

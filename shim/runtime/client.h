@@ -74,6 +74,8 @@ int client_wait_resumed(struct client *c, const char *id, struct err *err);
 /* As the methods of containerd.task.v2.Task of these names. */
 int client_start(struct client *c, struct client_process p, struct err *err);
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err);
+/* A call that the monitor answers by itself, whatever its guest does. -ETIMEDOUT: it hangs. */
+int client_ping(struct client *c, const char *id, uint64_t timeout_ms, struct err *err);
 int client_delete(struct client *c, struct client_process p, struct err *err);
 int client_pause(struct client *c, const char *id, struct err *err);
 int client_resume(struct client *c, const char *id, struct err *err);

@@ -47,6 +47,8 @@ static int run(const struct runtime *rt, const void *values, char **args, struct
 	}
 	if (r < 0)
 		return r;
+	if (v->force)
+		container_kill_stuck_monitor(c);
 	if (!v->force && c->status != CONTAINER_STOPPED && c->status != CONTAINER_CREATED)
 		return err_set(err, -EBUSY, "cannot delete container %s that is not stopped: %s",
 			       args[0], container_status_name(c->status));

@@ -190,6 +190,26 @@ static int remove_live(struct container *c, struct err *err)
 	return r == -ENOENT ? 0 : r;
 }
 
+void container_kill_stuck_monitor(struct container *c)
+{
+	_cleanup_(sandbox_record_free_p) struct sandbox_record *sandbox = NULL;
+	_cleanup_(client_destroy_p) struct client *client = NULL;
+	struct err ignored = ERR_INIT;
+	int r;
+
+	if (!c->monitor_alive)
+		return;
+	r = container_connect(c, &client, &ignored);
+	if (r == 0)
+		r = client_ping(client, c->record->id, CONTAINER_STUCK_MS, &ignored);
+	if (r != -ETIMEDOUT || sandbox_record_load(c->rootfd, c->record->sandbox, &sandbox, NULL) < 0)
+		return;
+	log_warning("the monitor of sandbox '%s' has not answered for %d s: it is killed, and the sandbox's containers with it",
+		    sandbox->id, CONTAINER_STUCK_MS / 1000);
+	process_id_kill(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS);
+	container_refresh(c, &ignored);
+}
+
 /*
  * The specification: their failure is for the log, the container is gone anyway. An engine may have
  * removed the bundle.

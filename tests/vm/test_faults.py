@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input and broken surroundings: one clear error that names the thing, and nothing left behind."""
+import json
 import os
 import resource
+import signal
 import stat
 
 from harness import check, check_equal, check_in, claim, snapshot, leaks
@@ -263,3 +265,15 @@ def leak_check(box):
         check_equal(leaks(before), [], "leaks when all is gone")
     finally:
         harness.SETTLE_LIMIT = limit
+
+
+@claim("a monitor that hangs: state and list answer, delete --force kills it, says so and leaves nothing")
+def hanging_monitor(box):
+    box.start(["sleep", "1000"])
+    with open(os.path.join(box.root, "sandboxes", "c1", "state.json")) as f:
+        monitor = json.load(f)["monitor"]["pid"]
+    os.kill(monitor, signal.SIGSTOP)
+    check_equal((box.status(), box.ok("list", "--quiet").text), ("running", "c1\n"), "state and list")
+    result = box.ok("delete", "--force", "c1")
+    check_in("has not answered for 20 s: it is killed", result.errors, "warning")
+    check_equal(box.containers(), [], "containers")
