@@ -2,8 +2,8 @@
 /*
  * cgroup.h - one container's cgroup (version 2) in the guest
  *
- * Shape:    /sys/fs/cgroup/onggi/<container>/, held by a descriptor; init and execs live in it. One can be
- *           made before it is needed: the first container lives in that, whatever its name.
+ * Shape:    /sys/fs/cgroup/onggi/<container>/, held by a descriptor; init and execs live in it. One
+ *           can be made before it is needed: the first container lives in that, whatever its name.
  * Waiting:  freezing and killing take effect later; cgroup_events_fd() becomes readable then
  *           (inotify), and cgroup_state() says how far it is.
  * Process:  the agent, loop thread only.
@@ -41,8 +41,9 @@ struct cgroup;
  */
 int cgroup_create(const char *root, const char *id, struct cgroup **ret, struct err *err);
 /*
- * Make one below @root (which must stay valid) with the standard device rules, for the cgroup_create that
- * comes first: it takes a good part of a container's creation, and can be done before a machine is saved.
+ * Make one below @root (which must stay valid) with the standard device rules, for the
+ * cgroup_create that comes first: it takes a good part of a container's creation, and can be done
+ * before a machine is saved.
  * Returns 0, or as cgroup_create.
  */
 int cgroup_prepare(const char *root, struct err *err);

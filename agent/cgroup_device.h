@@ -40,7 +40,10 @@ struct cgroup_device_program {
 int cgroup_device_generate(const struct oci_device_rule *rules, size_t n_rules,
 			   struct cgroup_device_program **ret, struct err *err);
 
-/* What the program answers, by interpreting it: for the tests. 1 allowed, 0 refused, -EPROTO a bad program. */
+/*
+ * What the program answers, by interpreting it: for the tests. 1 allowed, 0 refused, -EPROTO a bad
+ * program.
+ */
 int cgroup_device_run(const struct cgroup_device_program *program, uint32_t access_type, uint32_t major,
 		      uint32_t minor);
 

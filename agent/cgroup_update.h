@@ -14,8 +14,8 @@
 #include "common/oci.h"
 
 /*
- * Make @update complete: zeros are no longer named, fields that belong together are. Device rules are
- * dropped: an update leaves the devices as they are.
+ * Make @update complete: zeros are no longer named, fields that belong together are. Device rules
+ * are dropped: an update leaves the devices as they are.
  */
 void cgroup_update_complete(struct oci_resources *update, const struct oci_resources *now);
 

@@ -38,7 +38,9 @@ struct configure_info {
 	uint32_t cpus;
 	char kernel_release[65];
 };
-/* What the host wants to know of the guest. Errnos of sysinfo(2), uname(2), sched_getaffinity(2). */
+/*
+ * What the host wants to know of the guest. Errnos of sysinfo(2), uname(2), sched_getaffinity(2).
+ */
 int configure_info(struct configure_info *ret, struct err *err);
 
 #endif

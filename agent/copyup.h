@@ -16,7 +16,10 @@
 #define COPYUP_DEPTH_MAX 64u
 #define COPYUP_ENTRIES_MAX 1000000u
 
-/* Copy the contents of the directory @from into the directory @to with owner, mode and times; extended attributes are left out. */
+/*
+ * Copy the contents of the directory @from into the directory @to with owner, mode and times;
+ * extended attributes are left out.
+ */
 int copyup_tree(int from, int to, struct err *err);
 
 #endif

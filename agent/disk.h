@@ -2,13 +2,13 @@
 /*
  * disk.h - a container's root on virtio disks of its own
  *
- * Shape:    found by their serial numbers, waited for since the host has only just plugged them in. One
- *           is the root; several are layers of an overlay.
- * Peer:     what is on a disk is the container's own, and hostile: the kernel's file system meets it as
- *           it would meet a mount by the container's root, nothing else looks into it.
- * Process:  disk_root in a container's init child, which may wait, and whose mount namespace holds the
- *           only references: a file system is unmounted, and written, when the container's last process
- *           has ended. disk_retire in the agent, after that.
+ * Shape:    found by their serial numbers, waited for since the host has only just plugged them in.
+ *           One is the root; several are layers of an overlay.
+ * Peer:     what is on a disk is the container's own, and hostile: the kernel's file system meets
+ *           it as it would meet a mount by the container's root, nothing else looks into it.
+ * Process:  disk_root in a container's init child, which may wait, and whose mount namespace holds
+ *           the only references: a file system is unmounted, and written, when the container's last
+ *           process has ended. disk_retire in the agent, after that.
  */
 #ifndef ONGGI_AGENT_DISK_H
 #define ONGGI_AGENT_DISK_H
@@ -42,8 +42,8 @@ int disk_list_add(struct disk_list *disks, const char *serial, const char *type,
 		  unsigned long flags, struct err *err);
 
 /*
- * Mount them, and put the root on top of what @cover_fd refers to (whose descriptor goes on leading to
- * what is below).
+ * Mount them, and put the root on top of what @cover_fd refers to (whose descriptor goes on leading
+ * to what is below).
  *
  * Returns the root's mount; -ENODEV no such disk in time, or no such file system in this kernel;
  * -EINVAL with the kernel's words; another errno.

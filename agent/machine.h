@@ -4,8 +4,8 @@
  *
  * Theory:   the VMM is given more memory and CPUs than the kernel was told to use at boot ("mem=",
  *           "maxcpus="); what is not used costs the host nothing. Here they are taken into use and
- *           given up again: memory in blocks, by their physical addresses, which the host tells; CPUs
- *           by their number.
+ *           given up again: memory in blocks, by their physical addresses, which the host tells;
+ *           CPUs by their number.
  * Zones:    what is added goes into the movable zone, so that it can be given up, as long as that
  *           one is not larger than MACHINE_MOVABLE_RATIO times the rest: the kernel itself cannot
  *           live there. Blocks of the rest may refuse to be given up.
@@ -63,8 +63,8 @@ typedef void (*machine_done_fn)(int code, const struct machine_size *size, const
 				void *userdata);
 
 /*
- * Change to @request. What cannot be given up stays, which is no failure. A later request replaces one
- * that is under way, whose @done gets 0 and what is there by then.
+ * Change to @request. What cannot be given up stays, which is no failure. A later request replaces
+ * one that is under way, whose @done gets 0 and what is there by then.
  *
  * Returns 0 (then @done runs once, later); -EINVAL ranges out of order.
  * @done's codes: -EOPNOTSUPP this kernel takes no memory by its address; -ENOSPC the machine does

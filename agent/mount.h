@@ -52,9 +52,10 @@ int mount_kind_of(const struct oci_mount *m, struct err *err);
 /*
  * Mount one entry.
  *
- * @source      for binds: path below the share, relative to share_fd, or SETUP_SHM_PATH; NULL otherwise
- * @open_below  a read-only bind whose parts the host tells apart: no such flag here, which would cover
- *              them all
+ * @source      for binds: path below the share, relative to share_fd, or SETUP_SHM_PATH; NULL
+ *              otherwise
+ * @open_below  a read-only bind whose parts the host tells apart: no such flag here, which would
+ *              cover them all
  *
  * Binds get the attributes that the entry asks for and no others, whatever the share is mounted
  * with.

@@ -47,7 +47,10 @@ int mount_change(int mount_fd, uint64_t set, uint64_t clear, bool recursive, str
 /* MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE, with MS_REC or without. */
 int mount_propagate(int mount_fd, unsigned long propagation, struct err *err);
 
-/* MS_* flags of a spec to MOUNT_ATTR_*; flags of the file system (MS_SYNCHRONOUS, …) are not covered. */
+/*
+ * MS_* flags of a spec to MOUNT_ATTR_*; flags of the file system (MS_SYNCHRONOUS, …) are not
+ * covered.
+ */
 uint64_t mount_attr_from_flags(unsigned long flags);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * Shape:    programs of the cgroup that change the port as a socket connects or sends, and change
  *           it back in what it is told of the sender. They stay for the guest's life.
- * Scope:    sockets of the network namespace that @fd belongs to: another one's loopback is another.
+ * Scope:    sockets of the network namespace that @fd belongs to: another one's loopback is
+ *           another.
  * Source:   the kernel's struct bpf_sock_addr, bpf_get_netns_cookie, SO_NETNS_COOKIE.
  */
 #ifndef ONGGI_AGENT_NAMES_REDIRECT_H

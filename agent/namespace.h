@@ -24,7 +24,9 @@
 #include "common/err.h"
 #include "common/oci.h"
 
-/* The agent's own namespace of any type that can be shared: what stands for the host's in a guest. */
+/*
+ * The agent's own namespace of any type that can be shared: what stands for the host's in a guest.
+ */
 #define NAMESPACE_KEY_OWN "vm"
 #define NAMESPACE_KEY_MAX 64u
 /* Shared namespaces of one sandbox; a pod has three. */
@@ -86,8 +88,8 @@ int namespace_enter_pid(int fd, struct err *err);
 int namespace_leave_pid(struct err *err);
 
 /*
- * In the agent around clone3: let children be born in a new time namespace with the offsets of @spec,
- * and back.
+ * In the agent around clone3: let children be born in a new time namespace with the offsets of
+ * @spec, and back.
  * Returns 0; -ERANGE offsets that the kernel refuses; another negative errno.
  */
 int namespace_enter_time(const struct oci_spec *spec, struct err *err);
@@ -99,7 +101,9 @@ int namespace_leave_time(struct err *err);
  */
 int namespace_plan_join(const struct namespace_plan *plan, struct err *err);
 
-/* The descriptors that the child needs for namespace_plan_join; returns how many (<= OCI_NS_COUNT). */
+/*
+ * The descriptors that the child needs for namespace_plan_join; returns how many (<= OCI_NS_COUNT).
+ */
 size_t namespace_plan_fds(const struct namespace_plan *plan, int fds[OCI_NS_COUNT]);
 
 /* Flags for setns(pidfd, …) by which an exec joins everything but pid and user. */

@@ -7,8 +7,8 @@
  *           address; one that has not been plugged yet is waited for. The same request again
  *           changes nothing.
  * Peer:     the monitor; every field is checked before anything is changed. What the request says
- *           comes from the host's kernel, so that kernel's rules hold here too, and what the guest's
- *           kernel refuses is an error that names the interface or route.
+ *           comes from the host's kernel, so that kernel's rules hold here too, and what the
+ *           guest's kernel refuses is an error that names the interface or route.
  * Limits:   NETWORK_*_MAX; one request under way; NETWORK_WAIT_MS for cards to appear.
  * IPv6:     a card takes no router advertisements and makes no addresses of its own: the addresses
  *           and routes of the host's side are the whole truth, and a stranger on the link must not be

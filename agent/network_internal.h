@@ -53,7 +53,9 @@ int network_find_links(struct netlink *nl, const char *kind, const network_plan 
 int network_setup_links(struct netlink *nl, const char *kind, const network_plan *plan, const bool *fresh,
 			struct network_link *links, struct err *err);
 
-/* Bring it down and, if it is @hardware, switch its slot off, so that the host has it back at once. */
+/*
+ * Bring it down and, if it is @hardware, switch its slot off, so that the host has it back at once.
+ */
 void network_retire_link(struct netlink *nl, const struct network_link *link, bool hardware);
 
 /* ---- what is on them (network_route.c) ---- */

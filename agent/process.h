@@ -94,7 +94,10 @@ int process_adopt(struct process *p, struct setup_process *child, uint64_t oom_k
  * One expectation at a time; the state must be "starting".
  */
 void process_expect(struct process *p, enum setup_result want, process_done_fn done, void *userdata);
-/* Let the report take any time: programs of the specification run before it, with limits of their own. */
+/*
+ * Let the report take any time: programs of the specification run before it, with limits of their
+ * own.
+ */
 void process_expect_any_time(struct process *p);
 
 /* Let a created init run: state "starting". Returns 0; -EPIPE the child is dead. */

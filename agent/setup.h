@@ -56,7 +56,10 @@ struct setup_shared_namespace {
 	const char *key;
 };
 
-/* All pointers are borrowed; @spec and @registry must outlive the struct setup, the rest only the call. */
+/*
+ * All pointers are borrowed; @spec and @registry must outlive the struct setup, the rest only the
+ * call.
+ */
 struct setup_request {
 	const char *container_id; /* path_id_valid() */
 	const struct oci_spec *spec;
@@ -92,7 +95,8 @@ int setup_prepare(const struct setup_request *request, struct setup **ret, char 
 		  struct err *err);
 
 /*
- * With all processes dead: let go of the container's mounts (mountns.h). setup_destroy does it as well.
+ * With all processes dead: let go of the container's mounts (mountns.h). setup_destroy does it as
+ * well.
  */
 void setup_unmount(struct setup *setup);
 
@@ -171,10 +175,16 @@ enum setup_result {
  */
 int setup_process_result(struct setup_process *process, enum setup_result *ret, struct err *err);
 
-/* Whether the failure that setup_process_result returned was about the program itself (exec: "x": …). */
+/*
+ * Whether the failure that setup_process_result returned was about the program itself (exec: "x":
+ * …).
+ */
 bool setup_process_program_failed(const struct setup_process *process);
 
-/* Let a created init go on to execve. Returns 0; -EINVAL not in state "created"; -EPIPE it has died. */
+/*
+ * Let a created init go on to execve. Returns 0; -EINVAL not in state "created"; -EPIPE it has
+ * died.
+ */
 int setup_process_start(struct setup_process *process, struct err *err);
 
 /* A child that still waits notices and exits; one past execve is left alone. NULL is allowed. */

@@ -51,8 +51,8 @@ int stdio_open_pipes(struct stdio *s, struct err *err);
 int stdio_open_terminal(struct stdio *s, int master, int slave, struct err *err);
 
 /*
- * Use a connected stream socket, or one that is being connected: what comes is STDIO_OUT, the end of
- * the input is told to the peer. Taken over, on failure too.
+ * Use a connected stream socket, or one that is being connected: what comes is STDIO_OUT, the end
+ * of the input is told to the peer. Taken over, on failure too.
  */
 int stdio_open_socket(struct stdio *s, int fd, struct err *err);
 

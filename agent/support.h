@@ -10,7 +10,9 @@
 
 #define SUPPORT_WARNINGS_MAX 64u
 
-/* A growing NULL-terminated list of texts, at most SUPPORT_WARNINGS_MAX (further ones are dropped). */
+/*
+ * A growing NULL-terminated list of texts, at most SUPPORT_WARNINGS_MAX (further ones are dropped).
+ */
 struct support_warnings {
 	char **texts;
 	unsigned int n;

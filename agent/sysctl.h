@@ -32,9 +32,9 @@ int sysctl_path(const struct oci_spec *spec, const char *key, char path[SYSCTL_P
 int sysctl_check(const struct oci_spec *spec, struct err *err);
 
 /*
- * A container with a user namespace has capabilities over its own namespaces only, and the network is
- * the guest's: one that may bind low ports gets them open to everybody in the guest. To be called
- * before sysctl_apply, so that the spec has the last word.
+ * A container with a user namespace has capabilities over its own namespaces only, and the network
+ * is the guest's: one that may bind low ports gets them open to everybody in the guest. To be
+ * called before sysctl_apply, so that the spec has the last word.
  */
 int sysctl_open_low_ports(int proc_fd, const struct oci_spec *spec, struct err *err);
 

@@ -2,11 +2,13 @@
 /*
  * oci.h - the OCI runtime configuration (config.json) as C structures
  *
- * Shape:    one tree per spec, allocated by oci_spec_parse, released whole by oci_spec_free. The host
- *           parses to validate before anything is started, the agent parses the same bytes to apply them.
- * Peer:     an engine, and through it a tenant: every count, length and number is bounded (OCI_*_MAX).
- * Unknown:  fields that the specification allows to be ignored are collected in "ignored" by dotted name;
- *           values that cannot be honoured are refused by name.
+ * Shape:    one tree per spec, allocated by oci_spec_parse, released whole by oci_spec_free. The
+ *           host parses to validate before anything is started, the agent parses the same bytes to
+ *           apply them.
+ * Peer:     an engine, and through it a tenant: every count, length and number is bounded
+ *           (OCI_*_MAX).
+ * Unknown:  fields that the specification allows to be ignored are collected in "ignored" by dotted
+ *           name; values that cannot be honoured are refused by name.
  * Source:   OCI runtime-spec 1.2, config.md and config-linux.md.
  * Not here: applying anything; state JSON.
  */
@@ -65,7 +67,10 @@ struct oci_user {
 	size_t n_additional_gids;
 };
 
-/* Bit n is capability number n. Names that are not known are noted in oci_spec.ignored and dropped, as runc does. */
+/*
+ * Bit n is capability number n. Names that are not known are noted in oci_spec.ignored and dropped,
+ * as runc does.
+ */
 struct oci_capabilities {
 	bool present; /* absent: all sets empty */
 	uint64_t bounding, effective, permitted, inheritable, ambient;
@@ -290,16 +295,19 @@ struct oci_spec {
  * @text, @len  UTF-8 JSON of at most OCI_SPEC_BYTES_MAX bytes
  * @ret         released with oci_spec_free
  *
- * Returns 0; -EBADMSG no JSON; -EINVAL a wrong type, a missing required field (ociVersion, root.path, process.cwd,
- * process.args[0]), a value out of range, a duplicated namespace type; -EOPNOTSUPP a value that no guest can honour
- * (idmap, linux.intelRdt, rdma); -EFBIG too long; -E2BIG too many entries; -ENOMEM. The message names the field
- * by its dotted path.
+ * Returns 0; -EBADMSG no JSON; -EINVAL a wrong type, a missing required field (ociVersion,
+ * root.path, process.cwd, process.args[0]), a value out of range, a duplicated namespace type;
+ * -EOPNOTSUPP a value that no guest can honour (idmap, linux.intelRdt, rdma); -EFBIG too long;
+ * -E2BIG too many entries; -ENOMEM. The message names the field by its dotted path.
  */
 int oci_spec_parse(const char *text, size_t len, struct oci_spec **ret, struct err *err);
 void oci_spec_free(struct oci_spec *spec);
 DEFINE_CLEANUP(struct oci_spec *, oci_spec_free);
 
-/* The "process" object alone, as exec takes it (terminal, user, args, env, cwd, …). Errors as oci_spec_parse. */
+/*
+ * The "process" object alone, as exec takes it (terminal, user, args, env, cwd, …). Errors as
+ * oci_spec_parse.
+ */
 int oci_process_parse(const char *text, size_t len, struct oci_process **ret, struct err *err);
 void oci_process_free(struct oci_process *process);
 DEFINE_CLEANUP(struct oci_process *, oci_process_free);
@@ -312,7 +320,10 @@ DEFINE_CLEANUP(struct oci_resources *, oci_resources_free);
 /* Value of an annotation, NULL when absent. */
 const char *oci_annotation(const struct oci_spec *spec, const char *key);
 
-/* "CAP_NET_ADMIN" (case-insensitive, prefix optional) to its number; -1 unknown. And back, NULL unknown. */
+/*
+ * "CAP_NET_ADMIN" (case-insensitive, prefix optional) to its number; -1 unknown. And back, NULL
+ * unknown.
+ */
 int oci_capability_number(const char *name);
 const char *oci_capability_name(int number);
 /* "RLIMIT_NOFILE" to RLIMIT_*; -1 unknown. */
@@ -323,12 +334,13 @@ int oci_signal_number(const char *name);
 /* Every mount option name understood, NULL-terminated, sorted: for the features command. */
 const char *const *oci_mount_option_names(void);
 /*
- * Fill flags, propagation, data … of @mount from its options and type. Part of parsing; exported for the tests.
+ * Fill flags, propagation, data … of @mount from its options and type. Part of parsing; exported
+ * for the tests.
  *
  * @field  dotted name of the mount, for messages
  *
- * Returns 0; -EOPNOTSUPP idmap or ridmap; -E2BIG more than OCI_PROPAGATION_MAX propagation options, or data that
- * no page of the kernel's holds; -ENOMEM.
+ * Returns 0; -EOPNOTSUPP idmap or ridmap; -E2BIG more than OCI_PROPAGATION_MAX propagation options,
+ * or data that no page of the kernel's holds; -ENOMEM.
  */
 int oci_mount_parse_options(struct oci_mount *mount, const char *field, struct err *err);
 

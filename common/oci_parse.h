@@ -2,10 +2,11 @@
 /*
  * oci_parse.h - the table-driven reader behind oci.h; private to common/oci_*.c
  *
- * Shape:    each JSON object has a table of struct oci_member; a member names its key, the function that
- *           reads it and where in the C structure the value goes. oci_parse_members walks the table, then
- *           notes the keys that no row claims.
- * Limits:   OCI_PATH_TEXT bytes of dotted name, OCI_IGNORED_MAX noted fields; lists by oci_member.max.
+ * Shape:    each JSON object has a table of struct oci_member; a member names its key, the function
+ *           that reads it and where in the C structure the value goes. oci_parse_members walks the
+ *           table, then notes the keys that no row claims.
+ * Limits:   OCI_PATH_TEXT bytes of dotted name, OCI_IGNORED_MAX noted fields; lists by
+ *           oci_member.max.
  * Memory:   a failed parse leaves a half-filled structure that the *_finish functions release.
  */
 #ifndef ONGGI_COMMON_OCI_PARSE_H
@@ -47,8 +48,8 @@ enum {
 struct oci_member;
 
 /*
- * Read member @m of @obj into the structure @base. Returns 1 when it was there, 0 when not, or a negative
- * errno with the reason in @p->err.
+ * Read member @m of @obj into the structure @base. Returns 1 when it was there, 0 when not, or a
+ * negative errno with the reason in @p->err.
  */
 typedef int (*oci_put_fn)(struct oci_parse *p, const struct json *obj, const char *path,
 			  const struct oci_member *m, void *base);

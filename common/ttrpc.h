@@ -13,7 +13,8 @@
  * Process:  loop thread only; nothing blocks.
  * Source:   ttrpc PROTOCOL.md (1.2); gRPC status codes.
  * Not here: the messages (proto/), streaming calls (data frames are ignored).
- * Examples: docs/examples/ttrpc_client.c and ttrpc_server.c; docs/ttrpc.md says how to build with it.
+ * Examples: docs/examples/ttrpc_client.c and ttrpc_server.c; docs/ttrpc.md says how to build with
+ *           it.
  */
 #ifndef ONGGI_COMMON_TTRPC_H
 #define ONGGI_COMMON_TTRPC_H
@@ -156,8 +157,8 @@ typedef void (*ttrpc_done_fn)(enum ttrpc_code code, const char *message, const v
 int ttrpc_client_create(struct loop *loop, int fd, void (*gone)(void *userdata), void *userdata,
 			struct ttrpc_client **ret);
 /*
- * Before the first call: the peer has served @n calls of another client on this connection, as one has that was saved
- * and goes on elsewhere. It refuses stream ids that it has seen.
+ * Before the first call: the peer has served @n calls of another client on this connection, as one
+ * has that was saved and goes on elsewhere. It refuses stream ids that it has seen.
  */
 void ttrpc_client_skip_streams(struct ttrpc_client *client, uint32_t n);
 void ttrpc_client_destroy(struct ttrpc_client *client);

@@ -98,7 +98,10 @@ struct ttrpc_writer {
 	bool is_socket;
 };
 
-/* @fd is only looked at: sockets are written to without SIGPIPE. ttrpc_writer_finish drops what is queued. */
+/*
+ * @fd is only looked at: sockets are written to without SIGPIPE. ttrpc_writer_finish drops what is
+ * queued.
+ */
 void ttrpc_writer_init(struct ttrpc_writer *writer, int fd);
 void ttrpc_writer_finish(struct ttrpc_writer *writer);
 bool ttrpc_writer_empty(const struct ttrpc_writer *writer);

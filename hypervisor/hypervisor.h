@@ -210,8 +210,8 @@ int vm_describe(const struct vm_driver *driver, const struct vm_config *config, 
 		struct err *err);
 
 /*
- * Where the driver's machine with @memory_mib has its memory, upwards. Returns the number of ranges;
- * 0: a guest cannot take memory into use later.
+ * Where the driver's machine with @memory_mib has its memory, upwards. Returns the number of
+ * ranges; 0: a guest cannot take memory into use later.
  */
 size_t vm_memory_ranges(const struct vm_driver *driver, uint64_t memory_mib,
 			struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX]);

@@ -7,8 +7,8 @@
  * Process:  the sandbox monitor, single-threaded (PDEATHSIG follows the thread that forked).
  * After it: the program dies with its parent; has no_new_privs, only the capabilities asked for
  *           (bounding set too), own namespaces, rlimits, a clean environment, stdin and stdout
- *           null, stderr a pipe, not one descriptor but those listed, and (if asked for) a root file
- *           system that shows the places listed and nothing else (jail_root.h).
+ *           null, stderr a pipe, not one descriptor but those listed, and (if asked for) a root
+ *           file system that shows the places listed and nothing else (jail_root.h).
  * Not here: uid, seccomp, cgroup.
  */
 #ifndef ONGGI_HYPERVISOR_JAIL_H

@@ -2,9 +2,10 @@
 /*
  * jail_root.h - a root file system that shows a jailed program the files it needs, and no others
  *
- * Shape:    an empty tmpfs with copies of the mounts that hold the places listed, all of it read-only,
- *           becomes the root of a mount namespace of its own; everything else is let go.
- * Process:  the child of jail_spawn, between fork and exec: system calls only, nothing is allocated.
+ * Shape:    an empty tmpfs with copies of the mounts that hold the places listed, all of it
+ *           read-only, becomes the root of a mount namespace of its own; everything else is let go.
+ * Process:  the child of jail_spawn, between fork and exec: system calls only, nothing is
+ *           allocated.
  * Source:   open_tree(2), move_mount(2), mount_setattr(2), pivot_root(2).
  */
 #ifndef ONGGI_HYPERVISOR_JAIL_ROOT_H
@@ -33,13 +34,14 @@ struct jail_place {
 };
 
 /*
- * Make that root of @places, in their order, and enter it. The caller is in a mount namespace of its own (CLONE_NEWNS), for
- * JAIL_PLACE_PROC in a PID namespace of its own, has CAP_SYS_ADMIN, and ends if this fails.
+ * Make that root of @places, in their order, and enter it. The caller is in a mount namespace of
+ * its own (CLONE_NEWNS), for JAIL_PLACE_PROC in a PID namespace of its own, has CAP_SYS_ADMIN, and
+ * ends if this fails.
  *
  * @ret_place  index of the place that could not be shown; @n: it was none of them
  *
- * Returns 0; -ENOENT a place is not there, -ENAMETOOLONG, -EROFS a place before it holds its path's folder but not itself;
- * errnos of the calls above.
+ * Returns 0; -ENOENT a place is not there, -ENAMETOOLONG, -EROFS a place before it holds its path's
+ * folder but not itself; errnos of the calls above.
  */
 int jail_root_enter(const struct jail_place *places, size_t n, size_t *ret_place);
 

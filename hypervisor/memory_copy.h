@@ -3,9 +3,11 @@
  * memory_copy.h - a copy of a saved guest's memory, made beside everything else
  *
  * Shape:    a child process copies what is not zero from the master into a new memfd and sums it up
- * meanwhile; it dies with its parent. No page is shared between master and copy, so no tenant can
- * time another's. Process:  the sandbox monitor and the template maker; loop thread only. Not here:
- * where masters are kept (template.h).
+ *           meanwhile; it dies with its parent. No page is shared between master and copy, so no
+ *           tenant can time another's.
+ * Process:  the sandbox monitor and the template maker; loop thread only.
+ * Source:   memfd_create(2), lseek(2) (SEEK_DATA), fallocate(2) (FALLOC_FL_PUNCH_HOLE).
+ * Not here: where masters are kept (template.h).
  */
 #ifndef ONGGI_HYPERVISOR_MEMORY_COPY_H
 #define ONGGI_HYPERVISOR_MEMORY_COPY_H
@@ -21,8 +23,10 @@
 
 struct memory_copy;
 
-/* 0; -EBADMSG it is not what was summed up when it was saved; -EIO reading or writing failed, or no
- * memory. */
+/*
+ * 0; -EBADMSG it is not what was summed up when it was saved; -EIO reading or writing failed, or no
+ * memory.
+ */
 typedef void (*memory_copy_done_fn)(int code, void *userdata);
 
 /*
@@ -32,7 +36,7 @@ typedef void (*memory_copy_done_fn)(int code, void *userdata);
  * @bytes     a multiple of MEMORY_COPY_PAGE
  * @checksum  memory_copy_checksum of it
  * @ret_fd    the copy, O_RDWR, of full length at once and with full content once @done has said 0;
- * the caller closes it
+ *            the caller closes it
  *
  * Returns 0; -EBADMSG the master is not @bytes long; errnos of memfd_create(2), fork(2).
  */

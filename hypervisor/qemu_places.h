@@ -2,8 +2,9 @@
 /*
  * qemu_places.h - what of the host's files QEMU gets to see
  *
- * Its own program with libraries and firmware, the three files of the configuration, and the device nodes it opens by path.
- * Everything else (sockets, disks, taps, memory, state) is handed to it as a descriptor.
+ * Its own program with libraries and firmware, the three files of the configuration, and the device
+ * nodes it opens by path. Everything else (sockets, disks, taps, memory, state) is handed to it as
+ * a descriptor.
  */
 #ifndef ONGGI_HYPERVISOR_QEMU_PLACES_H
 #define ONGGI_HYPERVISOR_QEMU_PLACES_H

@@ -35,7 +35,9 @@ int qemu_saved_read(struct loop *loop, struct qmp *qmp, int fd, vm_done_fn done,
 /* To be called for every event of the QMP client. */
 void qemu_saved_on_event(struct qemu_saved *saved, const char *event, const struct json *data);
 
-/* After the QMP client is gone, or once @done has run. @done does not run any more. NULL allowed. */
+/*
+ * After the QMP client is gone, or once @done has run. @done does not run any more. NULL allowed.
+ */
 void qemu_saved_destroy(struct qemu_saved *saved);
 DEFINE_CLEANUP(struct qemu_saved *, qemu_saved_destroy);
 

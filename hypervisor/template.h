@@ -68,7 +68,10 @@ DEFINE_CLEANUP(struct template *, template_close);
 /* Whether so many machines, or so much time, call for a new one; 0: never for that reason. */
 bool template_is_old(const struct template *t, uint64_t clones_max, uint32_t hours_max);
 
-/* One more machine has been started from it. Errors are of no consequence: it is renewed later then. */
+/*
+ * One more machine has been started from it. Errors are of no consequence: it is renewed later
+ * then.
+ */
 void template_count_clone(const struct template *t);
 
 /*
@@ -78,12 +81,16 @@ void template_count_clone(const struct template *t);
 int template_remove(int store, const char *name);
 
 /*
- * Make room for one more: remove the oldest until fewer than TEMPLATE_COUNT_MAX are left. Their sizes follow
- * the limits of containers, which tenants choose, and those of a former QEMU or kernel would stay for good.
+ * Make room for one more: remove the oldest until fewer than TEMPLATE_COUNT_MAX are left. Their
+ * sizes follow the limits of containers, which tenants choose, and those of a former QEMU or kernel
+ * would stay for good.
  */
 void template_make_room(int store);
 
-/* Names of all templates, as a NULL-terminated vector freed with json_free_strv. -ENOMEM; others of readdir(3). */
+/*
+ * Names of all templates, as a NULL-terminated vector freed with json_free_strv. -ENOMEM; others of
+ * readdir(3).
+ */
 int template_list(int store, char ***ret);
 
 /* ---- making one ---- */

@@ -35,17 +35,18 @@ typedef void (*file_server_exit_fn)(struct file_server *fs, int status, const ch
 				    void *userdata);
 
 /*
- * Find the program and make the socket: a VMM can be started with that before the server runs, so that both come up at
- * the same time. path and dir of @config are borrowed until file_server_start.
- * -ENOENT (names the package to install) when there is no program, -EINVAL @dir is not absolute; errnos of socket,
- * openat.
+ * Find the program and make the socket: a VMM can be started with that before the server runs, so
+ * that both come up at the same time. path and dir of @config are borrowed until file_server_start.
+ * -ENOENT (names the package to install) when there is no program, -EINVAL @dir is not absolute;
+ * errnos of socket, openat.
  */
 int file_server_create(struct loop *loop, const struct file_server_config *config,
 		       file_server_exit_fn on_exit, void *userdata, struct file_server **ret,
 		       struct err *err);
 /*
- * Returns as soon as the process runs (a quick "--version" run of the same program comes before, at most
- * FILE_SERVER_VERSION_MS). -EINVAL the program is no virtiofsd, -ETIMEDOUT its --version does not end; errnos of fork.
+ * Returns as soon as the process runs (a quick "--version" run of the same program comes before, at
+ * most FILE_SERVER_VERSION_MS). -EINVAL the program is no virtiofsd, -ETIMEDOUT its --version does
+ * not end; errnos of fork.
  */
 int file_server_start(struct file_server *fs, struct err *err);
 /* A socket connected to the server, for the VMM; the caller owns it. Once, then -EBADF. */

@@ -4,9 +4,9 @@
  * its port
  *
  * Shape:    two listening sockets, for 127.0.0.1 and ::1, and a program at the kernel's lookup of
- *           sockets that gives them what arrives for these addresses. No packet is changed: an accepted
- *           socket's own address has the port that was dialed. Services that listen there are not
- *           found any more.
+ *           sockets that gives them what arrives for these addresses. No packet is changed: an
+ *           accepted socket's own address has the port that was dialed. Services that listen there
+ *           are not found any more.
  * Life:     that of the descriptors: nothing is left when their holder is killed.
  * Process:  in the network namespace meant, with CAP_NET_ADMIN and CAP_BPF in the host's.
  * Source:   Linux Documentation/bpf/prog_sk_lookup.rst (Linux 5.9).

@@ -4,7 +4,8 @@
  *
  * Shape:    one traffic-control filter on the interface's ingress, with the action "mirred
  *           redirect". It acts before the host's own protocols: with a redirect away from it an
- *           interface may keep its addresses, and the host answers to nothing that arrives for them.
+ *           interface may keep its addresses, and the host answers to nothing that arrives for
+ *           them.
  * Marks:    the filter's action carries a cookie of ours, which also says whether the ingress queue
  *           was made by us: who comes later, after a crash, can take away exactly what we made.
  * Others:   filters of others on the same interface stay, and act before ours.

@@ -2,9 +2,10 @@
 /*
  * config.h - the administrator's configuration: /etc/onggi/config.json
  *
- * Shape:    one flat JSON object, the habit of docker's daemon.json; an unknown key or a wrong type is an error that
- *           names file, key and what would be right.
- * Search:   --config, then ONGGI_CONFIG, then /etc/onggi/config.json (which may be missing: defaults).
+ * Shape:    one flat JSON object, the habit of docker's daemon.json; an unknown key or a wrong type
+ *           is an error that names file, key and what would be right.
+ * Search:   --config, then ONGGI_CONFIG, then /etc/onggi/config.json (which may be missing:
+ *           defaults).
  * Source:   docs/configuration.md lists every key.
  */
 #ifndef ONGGI_SHIM_CONFIG_H
@@ -57,10 +58,12 @@ int config_load(const char *explicit_path, struct config **ret, struct err *err)
 void config_free(struct config *config);
 
 /*
- * Let the annotations io.onggi.KEY of @spec change what the administrator lets them change: "annotations" of the file,
- * which is empty by default. Tenants write annotations, so only numbers and words of a closed list can be among them,
- * never a path, a program or arguments; other annotations are none of ours.
- * Returns 0; -EPERM a key that may not be changed, -EINVAL a bad value: the text names annotation and remedy.
+ * Let the annotations io.onggi.KEY of @spec change what the administrator lets them change:
+ * "annotations" of the file, which is empty by default. Tenants write annotations, so only numbers
+ * and words of a closed list can be among them, never a path, a program or arguments; other
+ * annotations are none of ours.
+ * Returns 0; -EPERM a key that may not be changed, -EINVAL a bad value: the text names annotation
+ * and remedy.
  */
 int config_annotate(struct config *config, const struct oci_spec *spec, struct err *err);
 

@@ -2,15 +2,16 @@
 /*
  * hostcgroup.h - the cgroups of one container on the host, in every hierarchy
  *
- * Shape:    one folder of the same path in each hierarchy of version 1, or one of version 2, which stays
- *           a leaf: processes and controllers are at the same place, so that engines, which go by
- *           /proc/<pid>/cgroup, find figures and events of the whole sandbox there.
- * In it:    the container's proxies; the monitor with VMM and file server are in the one of the container
- *           that the sandbox was started for. The command that creates enters first, and all that it
- *           starts is born inside.
- * Record:   containers/<id>/cgroup.json, written before the first folder is made: what a
- *           killed create left can be found and removed. It says which folders were not there before.
- * Order:    hostcgroup_create (enters) -> fork -> hostcgroup_leave; hostcgroup_load by others; hostcgroup_remove.
+ * Shape:    one folder of the same path in each hierarchy of version 1, or one of version 2, which
+ *           stays a leaf: processes and controllers are at the same place, so that engines, which
+ *           go by /proc/<pid>/cgroup, find figures and events of the whole sandbox there.
+ * In it:    the container's proxies; the monitor with VMM and file server are in the one of the
+ *           container that the sandbox was started for. The command that creates enters first, and
+ *           all that it starts is born inside.
+ * Record:   containers/<id>/cgroup.json, written before the first folder is made: what a killed
+ *           create left can be found and removed. It says which folders were not there before.
+ * Order:    hostcgroup_create (enters) -> fork -> hostcgroup_leave; hostcgroup_load by others;
+ *           hostcgroup_remove.
  * Process:  command line and monitor.
  * Source:   the kernel's admin-guide/cgroup-v1 and cgroup-v2; cgroups as runc places them.
  * Not here: limits (hostcgroup_limits.h), D-Bus (hostcgroup_systemd.h), OOM (hostcgroup_oom.h).
@@ -64,9 +65,9 @@ struct hostcgroup_options {
  * @origin  filled for hostcgroup_leave
  *
  * On a machine without cgroups there is nothing to do: 0 with no folder at all.
- * Returns 0; those of hostcgroup_path_parse; -EBUSY a cgroup of that path has processes in it; -ENOTSUP systemd is
- * asked for and cannot be reached; errnos of mkdir(2) and of writing cgroup.procs with the path in @err. Nothing is
- * left then and the caller is where it was.
+ * Returns 0; those of hostcgroup_path_parse; -EBUSY a cgroup of that path has processes in it;
+ * -ENOTSUP systemd is asked for and cannot be reached; errnos of mkdir(2) and of writing
+ * cgroup.procs with the path in @err. Nothing is left then and the caller is where it was.
  */
 int hostcgroup_create(int rootfd, const struct hostcgroup_options *options, struct hostcgroup **ret,
 		      struct hostcgroup_origin *origin, struct err *err);
@@ -83,8 +84,8 @@ DEFINE_CLEANUP(struct hostcgroup *, hostcgroup_free);
 int hostcgroup_enter(const struct hostcgroup *h, struct err *err);
 
 /*
- * Out of any container's cgroup, to the top of each hierarchy, with the calling process: for what serves the machine
- * and may outlive the container that has caused it. As far as possible.
+ * Out of any container's cgroup, to the top of each hierarchy, with the calling process: for what
+ * serves the machine and may outlive the container that has caused it. As far as possible.
  */
 void hostcgroup_enter_top(void);
 
@@ -94,8 +95,9 @@ bool hostcgroup_holds(const struct hostcgroup *h, pid_t pid);
 int hostcgroup_move_all(const struct hostcgroup *from, const struct hostcgroup *to, struct err *err);
 
 /*
- * Remove what was made for the container @id, and the record. Processes that are ending are waited for. 0 also when
- * there is none. -EBUSY processes stay in it after HOSTCGROUP_REMOVE_TIMEOUT_MS; the rest is removed.
+ * Remove what was made for the container @id, and the record. Processes that are ending are waited
+ * for. 0 also when there is none. -EBUSY processes stay in it after HOSTCGROUP_REMOVE_TIMEOUT_MS;
+ * the rest is removed.
  */
 int hostcgroup_remove(int rootfd, const char *id, struct err *err);
 
@@ -103,7 +105,10 @@ int hostcgroup_remove(int rootfd, const char *id, struct err *err);
 
 /* The folder of hierarchy @d. Negative errno. */
 int hostcgroup_open_dir(const struct hostcgroup_dir *d);
-/* The one whose controllers have @name, or that of version 2 when that holds the controllers. NULL: none. */
+/*
+ * The one whose controllers have @name, or that of version 2 when that holds the controllers. NULL:
+ * none.
+ */
 const struct hostcgroup_dir *hostcgroup_find(const struct hostcgroup *h, const char *name);
 /* -ENOMEM; errnos of io_replace_file. */
 int hostcgroup_record_save(int rootfd, const char *id, const struct hostcgroup *h, struct err *err);

@@ -2,7 +2,8 @@
 /*
  * hostcgroup_limits.h - limits of a container's cgroup on the host
  *
- * What they are for: the guest's own cgroups hold a container to what was asked for. On the host a second
+ * What they are for: the guest's own cgroups hold a container to what was asked for. On the host a
+ *                    second
  *           wall bounds what the sandbox as a whole costs, the VMM's own needs included.
  * Missing:  a controller that the machine does not have is passed over.
  * Source:   the kernel's admin-guide/cgroup-v1 and cgroup-v2.
@@ -33,10 +34,11 @@ void hostcgroup_limits_finish(struct hostcgroup_limits *l);
 /*
  * Write what differs from @applied, which becomes the same: what was refused is not tried again.
  *
- * A memory limit below what is in use is not forced on a VM: it would be killed. It becomes what is in
- * use and a margin; the next change of it tries again.
+ * A memory limit below what is in use is not forced on a VM: it would be killed. It becomes what is
+ * in use and a margin; the next change of it tries again.
  *
- * Returns 0; the errno of the first file that refused its value, which @err names; the rest is written.
+ * Returns 0; the errno of the first file that refused its value, which @err names; the rest is
+ * written.
  */
 int hostcgroup_limits_apply(const struct hostcgroup *h, const struct hostcgroup_limits *wanted,
 			    struct hostcgroup_limits *applied, struct err *err);

@@ -35,14 +35,14 @@ struct hostcgroup_path {
  * @id          of the container
  * @state_root  of the container
  *
- * Without a path it is HOSTCGROUP_DEFAULT_PARENT/<id>, a folder of our own rather than the caller's cgroup: an engine
- * that ends must not take its containers along, and they are found in one place. Another state root than the
- * default one adds a mark to the id, because ids are unique in a state root only. With systemd the slice is
- * "system.slice", the prefix "onggi".
+ * Without a path it is HOSTCGROUP_DEFAULT_PARENT/<id>, a folder of our own rather than the caller's
+ * cgroup: an engine that ends must not take its containers along, and they are found in one place.
+ * Another state root than the default one adds a mark to the id, because ids are unique in a state
+ * root only. With systemd the slice is "system.slice", the prefix "onggi".
  *
- * Returns 0 (release with hostcgroup_path_finish); -EINVAL not that form, a component "..", a control character, an
- * impossible slice name; -ENAMETOOLONG over HOSTCGROUP_PATH_MAX bytes, 255 a component, or HOSTCGROUP_DEPTH_MAX
- * components; -ENOMEM.
+ * Returns 0 (release with hostcgroup_path_finish); -EINVAL not that form, a component "..", a
+ * control character, an impossible slice name; -ENAMETOOLONG over HOSTCGROUP_PATH_MAX bytes, 255 a
+ * component, or HOSTCGROUP_DEPTH_MAX components; -ENOMEM.
  */
 int hostcgroup_path_parse(const char *text, bool systemd, const char *id, const char *state_root,
 			  struct hostcgroup_path *ret, struct err *err);

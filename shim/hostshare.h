@@ -11,6 +11,7 @@
  * Process:  the sandbox monitor, which lives in the launcher's mount namespace and visits the other
  *           one.
  * Errors:   negative errno; the message names the source's path.
+ * Source:   open_tree(2), move_mount(2); the kernel's Documentation/filesystems/sharedsubtree.rst.
  */
 #ifndef ONGGI_SHIM_HOSTSHARE_H
 #define ONGGI_SHIM_HOSTSHARE_H
@@ -50,8 +51,9 @@ int hostshare_run(struct hostshare *share, int (*fn)(void *arg), void *arg);
 int hostshare_enter_view(struct hostshare *share, const char *container_id, const char *path);
 
 /*
- * Look paths up in another mount namespace from here on, until hostshare_return: that of who creates
- * a container, who may have mounted its root where the launcher's namespace does not see it.
+ * Look paths up in another mount namespace from here on, until hostshare_return: that of who
+ * creates a container, who may have mounted its root where the launcher's namespace does not see
+ * it.
  * @ns_fd  borrowed until then
  * Returns 0 or a negative errno; nothing has changed then.
  */

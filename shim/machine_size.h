@@ -3,12 +3,15 @@
  * machine_size.h - how much memory and how many CPUs a sandbox's guest gets
  *
  * Rule:     memory is the configuration's "memory_mib" and the sum of the containers' limits; CPUs
- *           are as many as the containers' quotas add up to, at least "vcpus". A container without a
- *           limit adds nothing: it lives on what is there. Of a Kubernetes pod the engine tells the
- *           sum before its containers are there: the guest is at least as large from its start on.
+ *           are as many as the containers' quotas add up to, at least "vcpus". A container without
+ *           a limit adds nothing: it lives on what is there. Of a Kubernetes pod the engine tells
+ *           the sum before its containers are there: the guest is at least as large from its start
+ *           on.
  * Room:     the machine is built larger than the guest boots with, for updates and further
  *           containers; see struct machine_bounds. Memory comes in blocks of MACHINE_BLOCK_MIB.
  * Shape:    pure, but for machine_bounds_of, which asks how large the host is.
+ * Source:   OCI config-linux.md "Memory", "CPU"; containerd's annotations
+ *           io.kubernetes.cri.sandbox-*.
  */
 #ifndef ONGGI_SHIM_MACHINE_SIZE_H
 #define ONGGI_SHIM_MACHINE_SIZE_H
@@ -48,15 +51,19 @@ struct machine_bounds {
 /* From the configuration and the size of the host, whose CPUs are never exceeded. */
 void machine_bounds_of(const struct config *config, struct machine_bounds *ret);
 
-/* Take over what @resources names: of a specification, or of an update (0: unchanged, -1: no limit). */
+/*
+ * Take over what @resources names: of a specification, or of an update (0: unchanged, -1: no
+ * limit).
+ */
 void machine_need_update(struct machine_need *need, const struct oci_resources *resources);
 
 /* Of two of the same container's, the larger amount of each kind. */
 struct machine_need machine_need_larger(const struct machine_need *a, const struct machine_need *b);
 
 /*
- * What a pod as a whole may use, as CRI's annotations of its sandbox container say; all 0 for any other container. Without a
- * quota, the CPUs that its shares stand for: what it asked to have at least.
+ * What a pod as a whole may use, as CRI's annotations of its sandbox container say; all 0 for any
+ * other container. Without a quota, the CPUs that its shares stand for: what it asked to have at
+ * least.
  */
 struct machine_need machine_need_of_pod(const struct oci_spec *spec);
 

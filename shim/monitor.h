@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * monitor.h - the sandbox monitor: one process per VM, and how it is launched, joined and cleaned up after
+ * monitor.h - the sandbox monitor: one process per VM, and how it is launched, joined and cleaned
+ * up after
  *
- * Shape:    the monitor is a role of the same binary (fork + exec of /proc/self/exe with MONITOR_ROLE as first
- *           argument). It serves containerd.task.v2.Task, containerd.task.v3.Task and onggi.sandbox.v1.Sandbox on
- *           <root>/sandboxes/<id>/task.sock until its last container is deleted.
- * Life:     the VM starts with the monitor, ends when no container is created or running any more; the monitor ends when the
- *           last container has been deleted, when its launcher ends without having created one, or nothing was created
- *           within MONITOR_IDLE_TIMEOUT_MS of its start.
- * Death:    when the monitor dies, VMM and file server die by PDEATHSIG, proxies by their closed connection; the
- *           rest is on disk and goes with sandbox_clean_up.
+ * Shape:    the monitor is a role of the same binary (fork + exec of /proc/self/exe with
+ *           MONITOR_ROLE as first argument). It serves containerd.task.v2.Task,
+ *           containerd.task.v3.Task and onggi.sandbox.v1.Sandbox on <root>/sandboxes/<id>/task.sock
+ *           until its last container is deleted.
+ * Life:     the VM starts with the monitor, ends when no container is created or running any more;
+ *           the monitor ends when the last container has been deleted, when its launcher ends
+ *           without having created one, or nothing was created within MONITOR_IDLE_TIMEOUT_MS of
+ *           its start.
+ * Death:    when the monitor dies, VMM and file server die by PDEATHSIG, proxies by their closed
+ *           connection; the rest is on disk and goes with sandbox_clean_up.
  */
 #ifndef ONGGI_SHIM_MONITOR_H
 #define ONGGI_SHIM_MONITOR_H
@@ -48,16 +51,21 @@ void sandbox_join_finish(struct sandbox_join *j);
 
 /*
  * Find the running sandbox that @spec belongs to (the same network namespace) or launch a new
- * monitor, whose id is @container_id (with a suffix, if a sandbox of that id lives). Under the root's
- * lock. A network namespace without a path is made anew; none in the list (the host's) is refused. CRI's
- * annotation of the sandbox id only confirms: tenants write annotations too. -EPERM when it contradicts.
+ * monitor, whose id is @container_id (with a suffix, if a sandbox of that id lives). Under the
+ * root's lock. A network namespace without a path is made anew; none in the list (the host's) is
+ * refused. CRI's annotation of the sandbox id only confirms: tenants write annotations too. -EPERM
+ * when it contradicts.
  *
  * @state_root  absolute path
- * Returns 0 with @ret filled (free with sandbox_join_finish); errnos with the reason, nothing left behind.
+ * Returns 0 with @ret filled (free with sandbox_join_finish); errnos with the reason, nothing left
+ * behind.
  */
 int sandbox_find_or_launch(const char *state_root, const char *container_id, const struct oci_spec *spec,
 			   const struct config *config, struct sandbox_join *ret, struct err *err);
-/* The same for an engine (NULL: none), which is told of events. The monitor then waits for it, not for the caller's end. */
+/*
+ * The same for an engine (NULL: none), which is told of events. The monitor then waits for it, not
+ * for the caller's end.
+ */
 int sandbox_find_or_launch_for(const struct monitor_engine *engine, const char *state_root,
 			       const char *container_id, const struct oci_spec *spec,
 			       const struct config *config, struct sandbox_join *ret, struct err *err);

@@ -17,8 +17,9 @@
 
 /*
  * Descriptors that the monitor is born with, beside stdio on /dev/null. MONITOR_FD_READY is a pipe
- * whose reader is the launcher: it carries two messages, that the sandbox is registered (the launcher holds the lock of
- * the state folder until then) and that its VMM runs, and stays open to show the launcher's end.
+ * whose reader is the launcher: it carries two messages, that the sandbox is registered (the
+ * launcher holds the lock of the state folder until then) and that its VMM runs, and stays open to
+ * show the launcher's end.
  */
 enum monitor_fd { MONITOR_FD_LISTEN = 3, MONITOR_FD_READY, MONITOR_FD_NETNS, MONITOR_FD_END };
 
@@ -41,7 +42,8 @@ struct monitor_args {
 };
 
 /*
- * As an argument vector for execv, @role its second entry; every entry and the vector are freed by monitor_argv_free.
+ * As an argument vector for execv, @role its second entry; every entry and the vector are freed by
+ * monitor_argv_free.
  * NULL: no memory.
  */
 char **monitor_argv(const char *role, const struct monitor_args *args);
@@ -51,7 +53,10 @@ int monitor_args_parse(int argc, char **argv, struct monitor_args *ret, struct e
 
 /* Tell the launcher: @code 0, or a negative errno with the reason. -EPIPE: it has given up. */
 int monitor_ready_send(int fd, int code, const char *text);
-/* The launcher's side, for each message: 0; the monitor's errno and reason; -EPIPE it ended; -ETIMEDOUT. */
+/*
+ * The launcher's side, for each message: 0; the monitor's errno and reason; -EPIPE it ended;
+ * -ETIMEDOUT.
+ */
 int monitor_ready_wait(int fd, struct err *err);
 
 /*

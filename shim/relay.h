@@ -123,8 +123,8 @@ void relay_close_input(struct relay *io);
 void relay_process_ended(struct relay *io);
 
 /*
- * Put a line of ours, less than RELAY_NOTE_BYTES, into stderr, or where a terminal's output goes. Dropped when that
- * would mean to wait for the reader.
+ * Put a line of ours, less than RELAY_NOTE_BYTES, into stderr, or where a terminal's output goes.
+ * Dropped when that would mean to wait for the reader.
  */
 #define RELAY_NOTE_BYTES 4096
 void relay_note(struct relay *io, const char *line);

@@ -2,12 +2,12 @@
 /*
  * relay_logger.h - where output goes other than into a FIFO: a file, or a program that logs it
  *
- * Schemes:  "file://PATH": appended to, made with its parents. "binary://PATH?NAME=VALUE&…": the program is started with
- *           NAME VALUE … as arguments, CONTAINER_ID and CONTAINER_NAMESPACE in its environment, stdout and stderr to be
- *           read as descriptors 3 and 4; descriptor 5 it closes when it is ready, which is not waited for: pipes keep
- *           what comes before.
- * Life:     a logger is no child of the monitor, reads to the end of both and ends by itself; in the host's network and
- *           outside of the container's cgroup, which may go before it.
+ * Schemes:  "file://PATH": appended to, made with its parents. "binary://PATH?NAME=VALUE&…": the
+ *           program is started with NAME VALUE … as arguments, CONTAINER_ID and CONTAINER_NAMESPACE
+ *           in its environment, stdout and stderr to be read as descriptors 3 and 4; descriptor 5
+ *           it closes when it is ready, which is not waited for: pipes keep what comes before.
+ * Life:     a logger is no child of the monitor, reads to the end of both and ends by itself; in
+ *           the host's network and outside of the container's cgroup, which may go before it.
  * Process:  the sandbox monitor; loop thread only.
  * Source:   containerd's docs on runtime v2, "Logging".
  */
@@ -28,7 +28,8 @@ int relay_open_file(const char *uri, struct err *err);
 
 /*
  * Start the program. *ret_out, *ret_err: writing ends, CLOEXEC, not blocking.
- * Returns 0; -EINVAL no absolute path, -E2BIG arguments; errnos of execve(2), with the program's path.
+ * Returns 0; -EINVAL no absolute path, -E2BIG arguments; errnos of execve(2), with the program's
+ * path.
  */
 int relay_start_logger(const char *uri, const struct relay_logger_place *place, int *ret_out, int *ret_err,
 		       struct err *err);

@@ -11,8 +11,9 @@
 #include <stdbool.h>
 
 /*
- * Open /dev/null for those of stdin, stdout and stderr that are closed, and give SIGCHLD back its default, which a
- * caller may have ignored; then, when the first argument is a role's name (MONITOR_ROLE, TEMPLATE_MAKER_ROLE), be that until its end.
+ * Open /dev/null for those of stdin, stdout and stderr that are closed, and give SIGCHLD back its
+ * default, which a caller may have ignored; then, when the first argument is a role's name
+ * (MONITOR_ROLE, TEMPLATE_MAKER_ROLE), be that until its end.
  *
  * Returns whether there was a role; then *ret is the exit code of the process.
  */

@@ -268,7 +268,7 @@ int task_cgroup_attach(struct task *c, const struct oci_resources *resources, st
 	return r;
 }
 
-int hostcgroup_update(struct task *c, const struct oci_resources *resources, struct err *err)
+int task_cgroup_update(struct task *c, const struct oci_resources *resources, struct err *err)
 {
 	int r;
 

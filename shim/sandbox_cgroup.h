@@ -2,13 +2,14 @@
 /*
  * sandbox_cgroup.h - the host's cgroups of a sandbox's containers, as the monitor keeps them
  *
- * Home:     monitor, VMM and file server live in the cgroup of one container, the one that the sandbox was started
- *           for. When it is deleted while others live they move to the oldest of those; what was charged stays
- *           with the old one's parents, as the kernel has it.
- * Limits:   what the containers ask for as a whole, plus what a VM needs for itself, at home. With one
- *           container that is its own: memory limit + overhead, quota, shares, cpuset, weight as given. With several the sum,
- *           none if one of them has none, and no cpuset. Quotas count from the start of a container on: booting is not
- *           the workload's work. The other containers' cgroups, with nothing but proxies in them, have the limits they ask for.
+ * Home:     monitor, VMM and file server live in the cgroup of one container, the one that the
+ *           sandbox was started for. When it is deleted while others live they move to the oldest
+ *           of those; what was charged stays with the old one's parents, as the kernel has it.
+ * Limits:   what the containers ask for as a whole, plus what a VM needs for itself, at home. With
+ *           one container that is its own: memory limit + overhead, quota, shares, cpuset, weight
+ *           as given. With several the sum, none if one of them has none, and no cpuset. Quotas
+ *           count from the start of a container on: booting is not the workload's work. The other
+ *           containers' cgroups, with nothing but proxies in them, have the limits they ask for.
  * Not here: making and removing the cgroups: the command line does (hostcgroup.h).
  */
 #ifndef ONGGI_SHIM_SANDBOX_CGROUP_H
@@ -21,11 +22,14 @@
 #include "shim/hostcgroup_limits.h"
 
 /*
- * Host threads and processes of one cgroup: VMM, file server, monitor and proxies. A guest's own processes are none of
- * them.
+ * Host threads and processes of one cgroup: VMM, file server, monitor and proxies. A guest's own
+ * processes are none of them.
  */
 #define SANDBOX_CGROUP_PIDS 4096u
-/* A VM with less of a CPU than this share cannot answer its monitor in time; the guest holds the workload to less. */
+/*
+ * A VM with less of a CPU than this share cannot answer its monitor in time; the guest holds the
+ * workload to less.
+ */
 #define SANDBOX_CGROUP_QUOTA_SHARE 10u
 
 struct sandbox;
@@ -44,10 +48,10 @@ int task_cgroup_attach(struct task *c, const struct oci_resources *resources, st
 void task_cgroup_free(struct task_cgroup *cgroup);
 
 /*
- * New limits of @c, for Task.Update: only what @resources names changes. Errors of hostcgroup_limits_apply; what was
- * possible is done.
+ * New limits of @c, for Task.Update: only what @resources names changes. Errors of
+ * hostcgroup_limits_apply; what was possible is done.
  */
-int hostcgroup_update(struct task *c, const struct oci_resources *resources, struct err *err);
+int task_cgroup_update(struct task *c, const struct oci_resources *resources, struct err *err);
 
 /* A container has started, stopped, come or gone: set limits anew. Failures are for the log. */
 void sandbox_cgroup_refresh(struct sandbox *s);
@@ -59,9 +63,9 @@ void task_cgroup_cancel(struct task *c);
 void task_cgroup_vacate(struct task *c);
 
 /*
- * The guest's kernel has killed something of @c for its memory limit: have the host's kernel say the same of
- * @c's cgroup, once in its life. @done (may be NULL) runs exactly once, when engines can see it or it was given
- * up, perhaps at once.
+ * The guest's kernel has killed something of @c for its memory limit: have the host's kernel say
+ * the same of @c's cgroup, once in its life. @done (may be NULL) runs exactly once, when engines
+ * can see it or it was given up, perhaps at once.
  */
 void task_cgroup_show_oom(struct task *c, void (*done)(void *userdata), void *userdata);
 

@@ -7,9 +7,9 @@
  *           address; each query that it takes is sent to the same address, port 53, by the same
  *           transport, from the namespace that the monitor lives in, and the answer goes back.
  * Peer:     the agent is hostile: a query may go to no other address than those that were asked
- *           for, and at most DNS_QUERIES_MAX are under way, DNS_STREAMS_MAX of them by TCP; until one ends no other is fetched. The
- *           server is the engine's, or whoever listens there: DNS_TIMEOUT_MS, one message of at most
- *           64 KiB, which must bear the query's id.
+ *           for, and at most DNS_QUERIES_MAX are under way, DNS_STREAMS_MAX of them by TCP; until
+ *           one ends no other is fetched. The server is the engine's, or whoever listens there:
+ *           DNS_TIMEOUT_MS, one message of at most 64 KiB, which must bear the query's id.
  * Process:  the sandbox monitor; loop thread only.
  * Source:   RFC 1035, section 4.2. Docker's embedded server: 127.0.0.11.
  * Not here: other services of that loopback interface.

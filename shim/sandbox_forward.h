@@ -3,12 +3,13 @@
  * sandbox_forward.h - who enters a pod's network namespace on the host and connects to its loopback
  * addresses reaches the guest's services there
  *
- * Why:      that is how Kubernetes' port-forward works. The guest has loopback addresses of its own.
- * Shape:    the connection is accepted (net/loopback.h), the agent makes another one to the same port
- *           in the guest, and bytes travel as those of a process do: pulled from the guest only when
- *           the client has taken the ones before, one message in flight to it.
- * Peer:     guest: longer answers than asked for end the connection. Where nobody listens in the guest
- *           the client's connection is reset, as it has been accepted by then.
+ * Why:      that is how Kubernetes' port-forward works. The guest has loopback addresses of its
+ *           own.
+ * Shape:    the connection is accepted (net/loopback.h), the agent makes another one to the same
+ *           port in the guest, and bytes travel as those of a process do: pulled from the guest
+ *           only when the client has taken the ones before, one message in flight to it.
+ * Peer:     guest: longer answers than asked for end the connection. Where nobody listens in the
+ *           guest the client's connection is reset, as it has been accepted by then.
  * Limits:   FORWARD_CONNECTIONS_MAX; further ones wait in the kernel. FORWARD_CHUNK_BYTES each way.
  * Process:  the sandbox monitor, loop thread only; in the sandbox's network namespace.
  */
@@ -20,7 +21,10 @@
 
 #define FORWARD_CONNECTIONS_MAX 64u
 #define FORWARD_CHUNK_BYTES (64u << 10)
-/* One side has ended and the other is silent: how long that may last. Many clients never half-close and just vanish. */
+/*
+ * One side has ended and the other is silent: how long that may last. Many clients never half-close
+ * and just vanish.
+ */
 #define FORWARD_HALF_CLOSED_MS 60000u
 
 struct sandbox;

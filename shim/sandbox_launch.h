@@ -13,8 +13,8 @@
 
 /*
  * Make the folder of the sandbox with its listening socket, fork and exec the monitor, and wait
- * until it has registered the sandbox; monitor_ready_wait(*ret_life_fd) then waits for its VMM. The monitor is no child of the caller, has a session of its own and none of
- * its descriptors.
+ * until it has registered the sandbox; monitor_ready_wait(*ret_life_fd) then waits for its VMM. The
+ * monitor is no child of the caller, has a session of its own and none of its descriptors.
  *
  * @netns_fd  network namespace that the monitor is to live in; borrowed
  *

@@ -3,7 +3,8 @@
  * sandbox_machine.h - the guest's size follows what its containers may use
  *
  * Shape:    sandbox_machine_fit adds up the needs of the containers (struct task.need) and has the
- *           agent take into use, or give up, what is different. A later call replaces one under way.
+ *           agent take into use, or give up, what is different. A later call replaces one under
+ *           way.
  * Process:  the sandbox monitor; loop thread only.
  */
 #ifndef ONGGI_SHIM_SANDBOX_MACHINE_H

@@ -4,10 +4,10 @@
  *
  * Shape:    for each interface of the namespace a tap joined with it, a network card in the VM, and
  *           one UpdateNetwork of the agent's for the whole. Engines configure the namespace at any
- *           time: before create, between create and start, while containers run. The kernel tells of
- *           changes, and the guest follows.
- * Life:     cards stand while the VM does; when it ends the namespace is as if nobody had been there.
- *           After a kill of the monitor sandbox_network_clean does the same.
+ *           time: before create, between create and start, while containers run. The kernel tells
+ *           of changes, and the guest follows.
+ * Life:     cards stand while the VM does; when it ends the namespace is as if nobody had been
+ *           there. After a kill of the monitor sandbox_network_clean does the same.
  * Peer:     engines (trusted in intent), VMM and agent (hostile). What fails before a process is to
  *           start fails that start; later it is logged.
  * Process:  the sandbox monitor, which lives in the namespace; loop thread only.

@@ -2,7 +2,8 @@
 /*
  * state.h - what is on disk about sandboxes and containers
  *
- * Layout below the root (--root, default /run/onggi), every folder 0700, every file written by rename:
+ * Layout below the root (--root, default /run/onggi), every folder 0700, every file written by
+ * rename:
  *
  *   lock                           flock(2): taken for the moments in which a sandbox is chosen or removed
  *   cache/                         verdicts that hold for one boot of the host
@@ -13,8 +14,9 @@
  *   containers/<id>/state.json     struct container_record
  *                   io/            FIFOs of the proxies
  *
- * The container's folder is made by who creates it (mkdir is the reservation of the id), its record by the
- * monitor from then on. A process in a record is named by pid and start time, so that a reused pid is never taken for it.
+ * The container's folder is made by who creates it (mkdir is the reservation of the id), its record
+ * by the monitor from then on. A process in a record is named by pid and start time, so that a
+ * reused pid is never taken for it.
  */
 #ifndef ONGGI_SHIM_STATE_H
 #define ONGGI_SHIM_STATE_H
@@ -35,14 +37,20 @@ struct process_id {
 /* Of a process that is there. Returns 0 or -ESRCH. */
 int process_id_of(pid_t pid, struct process_id *ret);
 /*
- * Whether it can still do something: one that is on its way out, or a zombie, cannot. So who has seen a process' socket
- * close finds it dead, although the kernel may be freeing its memory for a while yet. Of a process with threads the
- * first one decides.
+ * Whether it can still do something: one that is on its way out, or a zombie, cannot. So who has
+ * seen a process' socket close finds it dead, although the kernel may be freeing its memory for a
+ * while yet. Of a process with threads the first one decides.
  */
 bool process_id_alive(const struct process_id *p);
-/* Wait by pidfd until nothing of it is left but a zombie, at most @timeout_ms. 0 also when it was gone. -ETIMEDOUT. */
+/*
+ * Wait by pidfd until nothing of it is left but a zombie, at most @timeout_ms. 0 also when it was
+ * gone. -ETIMEDOUT.
+ */
 int process_id_wait(const struct process_id *p, uint64_t timeout_ms);
-/* SIGKILL it and wait for its end by pidfd, at most @timeout_ms. 0 also when it was gone. -ETIMEDOUT. */
+/*
+ * SIGKILL it and wait for its end by pidfd, at most @timeout_ms. 0 also when it was gone.
+ * -ETIMEDOUT.
+ */
 int process_id_kill(const struct process_id *p, uint64_t timeout_ms);
 
 struct sandbox_record {
@@ -76,14 +84,16 @@ struct container_record {
 
 /* Open (and make) a root: its descriptor. -ENOTDIR, -EACCES … with the path in @err. */
 int state_open_root(const char *path, int *ret_fd, struct err *err);
-/* Exclusive lock of the root; released by closing. Waits at most STATE_LOCK_TIMEOUT_MS: -ETIMEDOUT. */
+/*
+ * Exclusive lock of the root; released by closing. Waits at most STATE_LOCK_TIMEOUT_MS: -ETIMEDOUT.
+ */
 #define STATE_LOCK_TIMEOUT_MS 30000
 int state_lock(int rootfd, int *ret_fd, struct err *err);
 
 /*
- * Records. Loading: -ENOENT "sandbox '<id>' does not exist"; -EINVAL no valid id, or a field of another
- * type; -EBADMSG no JSON object; -EFBIG; -ENOMEM. Saving, whole or not at all: -EFBIG, -ENOMEM, errnos of
- * io_replace_file.
+ * Records. Loading: -ENOENT "sandbox '<id>' does not exist"; -EINVAL no valid id, or a field of
+ * another type; -EBADMSG no JSON object; -EFBIG; -ENOMEM. Saving, whole or not at all: -EFBIG,
+ * -ENOMEM, errnos of io_replace_file.
  */
 int sandbox_record_load(int rootfd, const char *id, struct sandbox_record **ret, struct err *err);
 int sandbox_record_save(int rootfd, const struct sandbox_record *r, struct err *err);

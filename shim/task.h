@@ -81,15 +81,15 @@ struct task_config {
 /*
  * Create: check the bundle, attach its mounts, and have the agent set it up, once the guest is
  *         there.
- * done: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, ABORTED (the
- *       sandbox is ending), …: nothing
- * is left then.
+ *
+ * @done  OK; INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED,
+ *        ABORTED (the sandbox is ending), …: nothing is left then
  */
 void task_create(struct sandbox *s, const struct task_config *config, proc_done_fn done,
 		 void *userdata);
 /* Who created it has ended before it was created: nobody will ask for it. No effect later. */
 void task_create_cancel(struct task *c);
-/* From the sandbox. */
+/* From the sandbox: its agent answers; its VM was lost, which ends all processes. */
 void task_guest_ready(struct task *c);
 void task_guest_lost(struct task *c, const char *reason);
 
@@ -104,6 +104,7 @@ DEFINE_CLEANUP(struct task *, task_unref);
 /* Register an exec. @spec: OCI process object. */
 void task_exec(struct task *c, const struct proc_config *config, const void *spec, size_t len,
 	       proc_done_fn done, void *userdata);
+/* Freeze or thaw all its processes. FAILED_PRECONDITION in another state. */
 void task_pause(struct task *c, bool pause, proc_done_fn done, void *userdata);
 /* Forget an ended or never started exec. @done may be NULL. */
 void task_delete_exec(struct proc *p, proc_done_fn done, void *userdata);

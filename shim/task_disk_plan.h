@@ -2,11 +2,11 @@
 /*
  * task_disk_plan.h - which of an engine's mounts are disks for the guest, and how they make a root
  *
- * Shape:    a function of the list alone: nothing is opened.
- *           One mount of a known type: that disk is the root. Several, and at last one of type
- *           "format/overlay" or "format/mkdir/overlay": the layers of an overlay, of which one may be
- *           writable, whose folders "upper" and "work" are the overlay's.
- *           An erofs whose data lies in other files ("device=") has these as disks behind it.
+ * Shape:    a function of the list alone: nothing is opened. One mount of a known type: that disk
+ *           is the root. Several, and at last one of type "format/overlay" or
+ *           "format/mkdir/overlay": the layers of an overlay, of which one may be writable, whose
+ *           folders "upper" and "work" are the overlay's. An erofs whose data lies in other files
+ *           ("device=") has these as disks behind it.
  * Source:   containerd's docs on mounts ("format/": {{ mount N }}, {{ overlay A B }}) and its EROFS
  *           snapshotter.
  */

@@ -24,8 +24,9 @@
 void task_run_hooks(struct task *c, proc_done_fn done, void *userdata);
 
 /*
- * The same for kinds of the caller's choice, in their order, closed by OCI_HOOK_COUNT (borrowed until @done). All but createContainer
- * run in the network namespace @netns_fd (-EBADF: here) and in the bundle. At any time of the container's life.
+ * The same for kinds of the caller's choice, in their order, closed by OCI_HOOK_COUNT (borrowed
+ * until @done). All but createContainer run in the network namespace @netns_fd (-EBADF: here) and
+ * in the bundle. At any time of the container's life.
  */
 void task_run_hooks_of(struct task *c, const enum oci_hook_kind *kinds, enum container_status status,
 		       int netns_fd, proc_done_fn done, void *userdata);

@@ -32,6 +32,7 @@ int task_stats_pack(const Onggi__Agent__V1__StatContainerResponse *answer, void 
 /* @metrics: packed, valid during the call; NULL unless @code is TTRPC_OK. */
 typedef void (*task_stats_fn)(enum ttrpc_code code, const char *message, const void *metrics,
 			      size_t len, void *userdata);
+/* Ask the agent. @done runs once: FAILED_PRECONDITION not running; the agent's codes. */
 void task_stats(struct task *c, task_stats_fn done, void *userdata);
 
 #endif

@@ -33,7 +33,7 @@ static void update_host(struct task *c, const struct oci_resources *resources)
 {
 	struct err err = ERR_INIT;
 
-	if (!c->removed && hostcgroup_update(c, resources, &err) < 0)
+	if (!c->removed && task_cgroup_update(c, resources, &err) < 0)
 		sandbox_log(c->sandbox, LOG_LEVEL_WARNING, "container '%s': limits on the host: %s",
 			    c->record->id, err.text);
 }

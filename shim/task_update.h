@@ -4,7 +4,8 @@
  *
  * Order:    a guest that has to grow grows before the limit does, one that may shrink shrinks after
  *           it. A limit that no guest of this sandbox can keep is refused and nothing is changed.
- *           The host's limits are raised before, and lowered when the guest has given up the memory.
+ *           The host's limits are raised before, and lowered when the guest has given up the
+ *           memory.
  * Process:  the sandbox monitor; loop thread only.
  */
 #ifndef ONGGI_SHIM_TASK_UPDATE_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * actions.h - the short-lived roles of containerd-shim-onggi-v2; the long-lived one is the sandbox monitor
+ * actions.h - the short-lived roles of containerd-shim-onggi-v2; the long-lived one is the sandbox
+ * monitor
  *
  * State:    one root for each containerd and namespace of it, since ids are unique in these only:
  *           SHIM_STATE_ROOT/<hash of both>.
@@ -17,15 +18,18 @@
 
 #define SHIM_STATE_ROOT "/run/onggi/containerd"
 /*
- * Part of a container's id that its sandbox is named by: paths of sockets are short (108 bytes), and so is what
- * containerd connects to.
+ * Part of a container's id that its sandbox is named by: paths of sockets are short (108 bytes),
+ * and so is what containerd connects to.
  */
 #define SHIM_SANDBOX_NAME_MAX 40
 
 /* Freed by the caller; NULL: no memory. */
 char *shim_state_root(const struct shim_flags *flags);
 
-/* Find or launch the sandbox of the bundle in the working folder, print its address. Silent otherwise. */
+/*
+ * Find or launch the sandbox of the bundle in the working folder, print its address. Silent
+ * otherwise.
+ */
 int shim_start(const struct shim_flags *flags, struct err *err);
 /* Remove all of a container, whatever state it is in, and print a DeleteResponse. Idempotent. */
 int shim_delete(const struct shim_flags *flags, struct err *err);

@@ -2,9 +2,11 @@
 /*
  * bootstrap.h - what containerd writes to the stdin of "start"
  *
- * Shape:    a google.protobuf.Any with the runtime's options, or nothing; from containerd 2.3 on BootstrapParams. Both
- *           begin with a text and bytes, so they are told apart by what the text says.
- * Source:   containerd's runtime v2 bootstrap protocol; containerd.runc.v1.Options; runtimeoptions.v1.Options.
+ * Shape:    a google.protobuf.Any with the runtime's options, or nothing; from containerd 2.3 on
+ *           BootstrapParams. Both begin with a text and bytes, so they are told apart by what the
+ *           text says.
+ * Source:   containerd's runtime v2 bootstrap protocol; containerd.runc.v1.Options;
+ *           runtimeoptions.v1.Options.
  */
 #ifndef ONGGI_SHIM_CONTAINERD_BOOTSTRAP_H
 #define ONGGI_SHIM_CONTAINERD_BOOTSTRAP_H
@@ -23,7 +25,8 @@ struct bootstrap {
 
 /*
  * @id, @namespace  as the command line has them
- * Returns 0; -EBADMSG neither of the two, -ENOMEM. Options of kinds that mean nothing here are passed over.
+ * Returns 0; -EBADMSG neither of the two, -ENOMEM. Options of kinds that mean nothing here are
+ * passed over.
  */
 int bootstrap_parse(const void *data, size_t len, const char *id, const char *namespace,
 		    struct bootstrap *ret, struct err *err);

@@ -2,8 +2,8 @@
 /*
  * events.h - the events of a container's life, as containerd wants to hear of them
  *
- * Order:    create, start, exit, delete; exec-added, exec-started, exit. The exit of an init comes after those of its
- *           execs, and before its VM is taken down.
+ * Order:    create, start, exit, delete; exec-added, exec-started, exit. The exit of an init comes
+ *           after those of its execs, and before its VM is taken down.
  * Shape:    without a publisher (the command line's containers) no function here has an effect.
  * Process:  the sandbox monitor; loop thread only.
  * Source:   containerd's api/events/task.proto and its docs on runtime v2.

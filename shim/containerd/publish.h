@@ -2,8 +2,9 @@
 /*
  * publish.h - events on their way to containerd, in order
  *
- * Shape:    a queue with one event in flight. A call that fails is repeated over a new connection, PUBLISH_ATTEMPTS
- *           times with growing pauses; then the event is dropped, and the next one has its turn.
+ * Shape:    a queue with one event in flight. A call that fails is repeated over a new connection,
+ *           PUBLISH_ATTEMPTS times with growing pauses; then the event is dropped, and the next one
+ *           has its turn.
  * Limits:   PUBLISH_QUEUE_MAX events wait; beyond, the newest is dropped.
  * Peer:     containerd, which may restart at any time.
  * Process:  the sandbox monitor; loop thread only.
@@ -26,7 +27,8 @@
 struct publisher;
 
 /*
- * @address    path of the unix socket of containerd's event service; "": there is none, events are dropped
+ * @address    path of the unix socket of containerd's event service; "": there is none, events are
+ *             dropped
  * @namespace  of containerd, in every envelope
  * @on_idle    (may be NULL) whenever the last event has left the queue, for good or bad
  * -ENOMEM.
@@ -37,7 +39,10 @@ int publisher_create(struct loop *loop, const char *address, const char *namespa
 void publisher_destroy(struct publisher *p);
 DEFINE_CLEANUP(struct publisher *, publisher_destroy);
 
-/* Queue @event (packed before return) under @topic, with the time of now. @type: name of its message. */
+/*
+ * Queue @event (packed before return) under @topic, with the time of now. @type: name of its
+ * message.
+ */
 void publisher_send(struct publisher *p, const char *topic, const char *type, const ProtobufCMessage *event);
 
 /* As given to publisher_create. */

@@ -39,7 +39,8 @@ DEFINE_CLEANUP(struct container *, container_close);
 int container_connect(const struct container *c, struct client **ret, struct err *err);
 
 /*
- * "@what: why its VM was lost" (without a reason if there was none) for a container that has stopped.
+ * "@what: why its VM was lost" (without a reason if there was none) for a container that has
+ * stopped.
  * Returns -ESRCH.
  */
 int container_refuse_stopped(const struct container *c, const char *what, struct err *err);

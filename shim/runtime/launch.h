@@ -77,8 +77,9 @@ int launch_fork(struct launch *l, pid_t *ret_pid, struct err *err);
  */
 void launch_undo(const struct runtime *rt, struct launch *l);
 /*
- * Say on a terminal that the VM that was launched is emulated, because the configuration lets it be: that is
- * no security boundary. Silent elsewhere: engines take what stands on stderr for the container's words.
+ * Say on a terminal that the VM that was launched is emulated, because the configuration lets it
+ * be: that is no security boundary. Silent elsewhere: engines take what stands on stderr for the
+ * container's words.
  */
 void launch_warn_of_emulation(const struct launch *l);
 /* Delete a container that was created. Returns whether there was one. */

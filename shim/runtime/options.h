@@ -9,6 +9,7 @@
  * Values:   each row names the offset of its member in the command's own structure; strings are
  *           borrowed from argv.
  * Limits:   OPTIONS_LIST_MAX values of one repeated option.
+ * Source:   pkg.go.dev/flag, "Command line flag syntax"; runc's manual pages.
  */
 #ifndef ONGGI_SHIM_RUNTIME_OPTIONS_H
 #define ONGGI_SHIM_RUNTIME_OPTIONS_H

@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 /*
- * "64m", "1.5GiB", "512 kB", "1024": decimal with at most one point, then B, K, M, G, T or P in either
- * case (powers of 1024), perhaps followed by "B" or "iB". Returns 0; -EINVAL; -ERANGE over INT64_MAX.
+ * "64m", "1.5GiB", "512 kB", "1024": decimal with at most one point, then B, K, M, G, T or P in
+ * either case (powers of 1024), perhaps followed by "B" or "iB". Returns 0; -EINVAL; -ERANGE over
+ * INT64_MAX.
  */
 int size_parse(const char *text, int64_t *ret_bytes);
 

@@ -3,8 +3,8 @@
  * stats_json.h - statistics as runc's "events" prints them
  *
  * Names:    runc's (types/events.go), which go-runc and containerd's shim for runc read: times in
- *           nanoseconds, sizes in bytes, swap together with memory, members left out where runc leaves
- *           them out.
+ *           nanoseconds, sizes in bytes, swap together with memory, members left out where runc
+ *           leaves them out.
  * Here:     "percpu", "cpuset" and the kernel's own memory are not counted by cgroup version 2.
  */
 #ifndef ONGGI_SHIM_RUNTIME_STATS_JSON_H

@@ -16,8 +16,8 @@
 
 /*
  * Let /proc/self/cmdline read as @name followed by @args (NULL-terminated, not kept). The memory of
- * the old arguments stays valid. One page stays allocated for as long as the process lives; a second
- * call takes another one.
+ * the old arguments stays valid. One page stays allocated for as long as the process lives; a
+ * second call takes another one.
  *
  * Returns 0, or -EOPNOTSUPP on a kernel without PR_SET_MM_MAP, -EPROTO when /proc/self/stat is
  * strange, or another negative errno. Nothing has changed then.
