@@ -10,18 +10,6 @@
 /* Bits of a uint64_t; the kernel will not have more without a new interface. */
 #define CAPABILITY_BITS 64
 
-uint64_t capability_all(void)
-{
-	uint64_t all = 0;
-
-	for (int cap = 0; cap < CAPABILITY_BITS; cap++) {
-		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) < 0)
-			break;
-		all |= UINT64_C(1) << cap;
-	}
-	return all;
-}
-
 struct capability_sets capability_plan(const struct oci_capabilities *spec, uint64_t available)
 {
 	struct capability_sets sets = { 0 };

@@ -21,9 +21,6 @@ struct capability_sets {
 	uint64_t bounding, effective, permitted, inheritable, ambient;
 };
 
-/* Bits 0 to the kernel's last capability. */
-uint64_t capability_all(void);
-
 /*
  * What will be applied: the spec's sets cut to @available, effective to permitted, ambient to
  * permitted and inheritable. Absent: all empty. Pure.

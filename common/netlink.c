@@ -75,11 +75,6 @@ void netlink_put_u8(struct netlink_message *m, uint16_t attr, uint8_t value)
 	netlink_put(m, attr, &value, sizeof(value));
 }
 
-void netlink_put_u16(struct netlink_message *m, uint16_t attr, uint16_t value)
-{
-	netlink_put(m, attr, &value, sizeof(value));
-}
-
 void netlink_put_u32(struct netlink_message *m, uint16_t attr, uint32_t value)
 {
 	netlink_put(m, attr, &value, sizeof(value));
@@ -376,24 +371,6 @@ const void *netlink_data(const struct nlattr *attr)
 size_t netlink_len(const struct nlattr *attr)
 {
 	return attr ? (size_t)attr->nla_len - NLA_HDRLEN : 0;
-}
-
-uint8_t netlink_u8(const struct nlattr *attr, uint8_t missing)
-{
-	uint8_t v = missing;
-
-	if (netlink_len(attr) >= sizeof(v))
-		memcpy(&v, netlink_data(attr), sizeof(v));
-	return v;
-}
-
-uint16_t netlink_u16(const struct nlattr *attr, uint16_t missing)
-{
-	uint16_t v = missing;
-
-	if (netlink_len(attr) >= sizeof(v))
-		memcpy(&v, netlink_data(attr), sizeof(v));
-	return v;
 }
 
 uint32_t netlink_u32(const struct nlattr *attr, uint32_t missing)

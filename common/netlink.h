@@ -52,7 +52,6 @@ void netlink_message_init(struct netlink_message *m, uint16_t type, uint16_t fla
 /* Append an attribute; @data may be NULL when @len is 0 (a flag). */
 void netlink_put(struct netlink_message *m, uint16_t attr, const void *data, size_t len);
 void netlink_put_u8(struct netlink_message *m, uint16_t attr, uint8_t value);
-void netlink_put_u16(struct netlink_message *m, uint16_t attr, uint16_t value);
 void netlink_put_u32(struct netlink_message *m, uint16_t attr, uint32_t value);
 /* With its NUL. */
 void netlink_put_string(struct netlink_message *m, uint16_t attr, const char *text);
@@ -139,8 +138,6 @@ const void *netlink_data(const struct nlattr *attr);
 size_t netlink_len(const struct nlattr *attr);
 
 /* The value of an attribute; @missing when it is NULL or too short. */
-uint8_t netlink_u8(const struct nlattr *attr, uint8_t missing);
-uint16_t netlink_u16(const struct nlattr *attr, uint16_t missing);
 uint32_t netlink_u32(const struct nlattr *attr, uint32_t missing);
 /* A text, NULL when the attribute is NULL or has no terminating NUL. */
 const char *netlink_string(const struct nlattr *attr);

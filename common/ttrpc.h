@@ -97,8 +97,6 @@ struct ttrpc_service {
 void ttrpc_call_reply(struct ttrpc_call *call, const ProtobufCMessage *response);
 void ttrpc_call_fail(struct ttrpc_call *call, enum ttrpc_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* As ttrpc_call_fail with code and text of @err. */
-void ttrpc_call_fail_err(struct ttrpc_call *call, int code, const struct err *err);
 /* The context of the method that was called. */
 const void *ttrpc_call_context(const struct ttrpc_call *call);
 /* The connection a call came over; NULL once that is closed. */

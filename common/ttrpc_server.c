@@ -415,12 +415,6 @@ void ttrpc_call_fail(struct ttrpc_call *call, enum ttrpc_code code, const char *
 		conn_send_status(conn, stream, code, text);
 }
 
-void ttrpc_call_fail_err(struct ttrpc_call *call, int code, const struct err *err)
-{
-	ttrpc_call_fail(call, ttrpc_code_from_errno(code ? code : -EIO), "%s",
-			err && err->text[0] ? err->text : strerror(code < 0 ? -code : code));
-}
-
 const void *ttrpc_call_context(const struct ttrpc_call *call)
 {
 	return call->method->context;

@@ -72,11 +72,6 @@ int vm_describe(const struct vm_driver *driver, const struct vm_config *config, 
 	return driver->describe(config, ret, err);
 }
 
-void vm_kill(struct vm *vm)
-{
-	vm->driver->kill(vm);
-}
-
 size_t vm_console_tail(struct vm *vm, char *buf, size_t size)
 {
 	return vm->driver->console_tail(vm, buf, size);

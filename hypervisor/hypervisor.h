@@ -6,8 +6,8 @@
  *           asynchronous: a done callback on the loop.
  * Peer:     the VMM process, taken as hostile once the guest runs.
  * Process:  the sandbox monitor; loop thread only.
- * Order:    vm_create -> (vm_agent_fd, agent talks) -> vm_add_device … -> vm_kill -> on_exit ->
- *           vm_destroy.
+ * Order:    vm_create -> (vm_agent_fd, agent talks) -> vm_add_device … -> vm_destroy; on_exit when the
+ *           VMM ends before.
  * Not here: the accelerator probe (accel.h), the file server (virtiofsd.h), confinement (jail.h).
  */
 #ifndef ONGGI_HYPERVISOR_HYPERVISOR_H
@@ -137,7 +137,6 @@ struct vm_driver {
 	/* The two may be NULL: no templates with this driver. */
 	int (*save)(struct vm *vm, int state_fd, vm_done_fn done, void *userdata, struct err *err);
 	int (*describe)(const struct vm_config *config, char **ret, struct err *err);
-	void (*kill)(struct vm *vm);
 	size_t (*console_tail)(struct vm *vm, char *buf, size_t size);
 	/* NULL: its machines do not grow. */
 	size_t (*memory_ranges)(uint64_t memory_mib,
@@ -215,9 +214,6 @@ int vm_describe(const struct vm_driver *driver, const struct vm_config *config, 
  */
 size_t vm_memory_ranges(const struct vm_driver *driver, uint64_t memory_mib,
 			struct vm_memory_range ranges[VM_MEMORY_RANGES_MAX]);
-
-/* SIGKILL; on_exit follows. */
-void vm_kill(struct vm *vm);
 
 /*
  * The last bytes of the guest's console as printable text (control characters replaced),

@@ -135,10 +135,8 @@ static void qemu_destroy(struct vm *vm)
 		qemu_free(q);
 }
 
-static void qemu_kill(struct vm *vm)
+static void kill_vmm(struct qemu_vm *q)
 {
-	struct qemu_vm *q = qemu_of(vm);
-
 	if (q->pid > 0)
 		kill(q->pid, SIGKILL);
 }
@@ -200,9 +198,7 @@ static void on_event(const char *event, const struct json *data, void *userdata)
 
 static void on_end_timer(void *userdata)
 {
-	struct qemu_vm *q = userdata;
-
-	qemu_kill(&q->vm);
+	kill_vmm(userdata);
 }
 
 /*
@@ -217,7 +213,7 @@ static void on_lost(int code, const char *message, void *userdata)
 	if (code != -EPIPE || !*q->reason)
 		snprintf(q->reason, sizeof(q->reason), "%s", message);
 	if (code != -EPIPE || loop_add_timer(q->loop, END_MS, on_end_timer, q, &q->end_timer) < 0)
-		qemu_kill(&q->vm);
+		kill_vmm(q);
 }
 
 static int qemu_add_device(struct vm *vm, const struct vm_device *device, vm_done_fn done,
@@ -271,7 +267,7 @@ static int qemu_save(struct vm *vm, int state_fd, vm_done_fn done, void *userdat
 static void restore_failed(struct qemu_vm *q, const char *message)
 {
 	snprintf(q->reason, sizeof(q->reason), "restore: %s", message);
-	qemu_kill(&q->vm);
+	kill_vmm(q);
 }
 
 static void on_continued(int code, const char *message, const struct json *answer, void *userdata)
@@ -567,7 +563,6 @@ const struct vm_driver qemu_driver = {
 	.remove_device = qemu_remove_device,
 	.save = qemu_save,
 	.describe = qemu_describe,
-	.kill = qemu_kill,
 	.console_tail = qemu_console_tail,
 	.memory_ranges = qemu_memory_ranges,
 };

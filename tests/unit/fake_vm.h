@@ -737,11 +737,6 @@ static inline pid_t fake_vm_pid(const struct vm *base)
 	return ((const struct fake_vm *)base)->pid;
 }
 
-static inline void fake_vm_kill(struct vm *base)
-{
-	kill(((struct fake_vm *)base)->pid, SIGKILL);
-}
-
 static inline size_t fake_vm_console(struct vm *base, char *buf, size_t size)
 {
 	return (size_t)snprintf(buf, size, "Kernel panic - not syncing");
@@ -762,7 +757,6 @@ static const struct vm_driver fake_driver = {
 	.add_device = fake_add_device,
 	.remove_device = fake_remove_device,
 	.pid = fake_vm_pid,
-	.kill = fake_vm_kill,
 	.console_tail = fake_vm_console,
 	.memory_ranges = fake_vm_ranges,
 };

@@ -203,12 +203,6 @@ static void sets_are_cut_to_what_is_possible(void **state)
 	assert_int_equal(sets.ambient, 0x02);
 }
 
-static void all_capabilities_of_the_kernel_are_known(void **state)
-{
-	assert_int_equal(capability_all() & 0x1ffffffff, 0x1ffffffff);
-	assert_int_equal(capability_all() >> 60, 0);
-}
-
 static int enter(void **state)
 {
 	world_enter(&world);
@@ -256,7 +250,6 @@ int main(void)
 		cmocka_unit_test(ids_over_int32_are_refused),
 		cmocka_unit_test(absent_capabilities_are_empty_sets),
 		cmocka_unit_test(sets_are_cut_to_what_is_possible),
-		cmocka_unit_test(all_capabilities_of_the_kernel_are_known),
 	};
 
 	return cmocka_run_group_tests_name("agent program and user", tests, enter, leave);
