@@ -47,12 +47,14 @@ static uint64_t host_memory_mib(void)
 void machine_bounds_of(const struct config *config, struct machine_bounds *ret)
 {
 	unsigned int cpus = host_cpus();
+	uint64_t blocks = smaller(host_memory_mib(), MEMORY_MIB_MAX) / MACHINE_BLOCK_MIB;
+	uint64_t memory = blocks * MACHINE_BLOCK_MIB;
 
 	ret->base = (struct machine_size){ config->memory_mib, config->vcpus };
-	ret->boot_max.memory_mib = config->memory_max_mib ? config->memory_max_mib : MEMORY_MIB_MAX;
+	ret->boot_max.memory_mib = config->memory_max_mib ? config->memory_max_mib : memory;
 	ret->boot_max.vcpus = (unsigned int)smaller(config->vcpus_max ? config->vcpus_max : VCPUS_MAX, cpus);
 	ret->room.memory_mib = config->memory_max_mib ? config->memory_max_mib :
-							smaller(MACHINE_ROOM_MIB, host_memory_mib());
+							smaller(MACHINE_ROOM_MIB, memory);
 	ret->room.vcpus = (unsigned int)smaller(config->vcpus_max ? config->vcpus_max : MACHINE_ROOM_VCPUS,
 						cpus);
 }

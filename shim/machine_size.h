@@ -48,7 +48,10 @@ struct machine_bounds {
 	struct machine_size room;
 };
 
-/* From the configuration and the size of the host, whose CPUs are never exceeded. */
+/*
+ * From the configuration and the size of the host, whose CPUs are never exceeded, and whose memory only if the configuration
+ * says so: engines write "no limit" as one of exabytes, too.
+ */
 void machine_bounds_of(const struct config *config, struct machine_bounds *ret);
 
 /*

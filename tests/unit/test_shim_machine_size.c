@@ -123,6 +123,21 @@ static void configuration_bounds_boot_and_room(void **state)
 	assert_int_equal(built.memory_mib, 100000);
 }
 
+/* As engines write "no limit": the largest numbers there are. */
+static void limit_above_the_hosts_memory_makes_no_machine_above_it(void **state)
+{
+	const struct machine_need need = { .memory_bytes = INT64_MAX };
+	struct config config = { .memory_mib = 256, .vcpus = 1 };
+	uint64_t host_mib = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / MIB;
+	struct machine_bounds bounds;
+	struct machine_size size;
+
+	machine_bounds_of(&config, &bounds);
+	size = machine_size_for(&bounds.base, &bounds.boot_max, &need, 1);
+	assert_true(size.memory_mib <= host_mib);
+	assert_true(size.memory_mib > host_mib - MACHINE_BLOCK_MIB);
+}
+
 /* Annotations as JSON members. */
 static struct machine_need need_of(const char *annotations)
 {
@@ -191,6 +206,7 @@ int main(void)
 		cmocka_unit_test(update_names_what_changes),
 		cmocka_unit_test(larger_need_is_chosen_for_each_kind),
 		cmocka_unit_test(configuration_bounds_boot_and_room),
+		cmocka_unit_test(limit_above_the_hosts_memory_makes_no_machine_above_it),
 		cmocka_unit_test(pod_needs_what_its_annotations_say),
 		cmocka_unit_test(pod_without_a_quota_gets_the_cpus_it_asked_for),
 		cmocka_unit_test(annotations_that_say_nothing_sensible_add_nothing),

@@ -328,3 +328,14 @@ def host_limits(box):
                           b'"disableOOMKiller":true}}')
     check_equal(refused.code, 1, f"exit code of what the guest refuses: {refused!r}")
     check_equal(host("memory", "memory.limit_in_bytes"), start, "host's limit after a refused update")
+
+
+@claim("a limit above the host's memory, as engines write none, makes a machine as large as the host at most")
+def limit_like_none(box):
+    limit = 9223372036854771712
+    box.write_config(template="off")  # nobody needs one of this size
+    out = box.run_ok(["cat", "/proc/meminfo"], linux__resources__memory={"limit": limit}).text
+    with open("/proc/meminfo") as f:
+        host = int(f.readline().split()[1])
+    inside = int(out.split()[1])
+    check(host // 2 < inside <= host, f"memory: {inside} kB in the guest, {host} kB on the host")
