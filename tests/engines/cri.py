@@ -199,7 +199,7 @@ class Pod:
     def __init__(self, runtime, name, sysctls=None, resources=None, annotations=None, dns=None, pid="CONTAINER",
                  memory_limit=0, network="POD", ipc="POD", privileged=False):
         pb = self.pb = Cri.client.pb
-        self.name, self.attempts, self.containers = name, {}, {}
+        self.name, self.runtime, self.attempts, self.containers = name, runtime, {}, {}
         self.uid = str(uuid.uuid4())
         self.dir = os.path.join(PODS, self.uid)
         self.logs = os.path.join(self.dir, "logs")
@@ -249,7 +249,16 @@ class Pod:
         self.removed = True
 
     def remove_cgroups(self):
-        world.remove_cgroups(pod_cgroups(self.uid))
+        """As kubelet does: again and again, what was killed may be on its way out still. Ours leaves none of its own."""
+        folders = pod_cgroups(self.uid)
+        if self.runtime == "onggi":
+            wait_until(lambda: not any(entry.is_dir() for folder in folders if os.path.isdir(folder) for entry in os.scandir(folder)),
+                       "the pod's cgroups have no others in them")
+
+        def gone():
+            world.remove_cgroups(folders)
+            return not any(os.path.exists(folder) for folder in folders)
+        wait_until(gone, "the pod's cgroups are gone")
 
     # ---- containers ----
 
