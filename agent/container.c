@@ -172,7 +172,6 @@ static void container_finish_removal(struct container *c)
 	struct err err = ERR_INIT;
 	int rc;
 
-	setup_unmount(c->setup);
 	rc = cgroup_remove(setup_cgroup(c->setup), &err);
 	disk_retire(setup_disks(c->setup));
 	table_unlink(c);

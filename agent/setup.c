@@ -24,7 +24,6 @@
 
 #include "agent/mount.h"
 #include "agent/mount_fs.h"
-#include "agent/mountns.h"
 #include "agent/setup_internal.h"
 #include "agent/support.h"
 #include "common/json.h"
@@ -214,7 +213,6 @@ int setup_prepare(const struct setup_request *request, struct setup **ret, char 
 		return err_set(err, -ENOMEM, "out of memory");
 	s->spec = request->spec;
 	s->devpts_fd = -EBADF;
-	s->mountns_fd = -EBADF;
 	r = prepare(s, request, &warnings, err);
 	if (r < 0) {
 		json_free_strv(warnings.texts);
@@ -225,16 +223,10 @@ int setup_prepare(const struct setup_request *request, struct setup **ret, char 
 	return 0;
 }
 
-void setup_unmount(struct setup *s)
-{
-	mountns_let_go(&s->mountns_fd, s->share_path ? s->share_path : SETUP_SHARE_PATH);
-}
-
 void setup_destroy(struct setup *s)
 {
 	if (!s)
 		return;
-	setup_unmount(s);
 	for (size_t i = 0; s->sources && i < s->spec->n_mounts; i++)
 		free(s->sources[i]);
 	free(s->sources);
@@ -402,9 +394,6 @@ int setup_spawn_init(struct setup *s, const struct setup_stdio *stdio, struct se
 	if (r < 0)
 		return r;
 	s->init_pid = p->pid;
-	/* Disks are to be unmounted with the last process: who waits for its end may take them away. */
-	if (!s->disks.n)
-		s->mountns_fd = mountns_hold(p->pid);
 	r = namespace_plan_adopt(&s->plan, p->pid, err);
 	if (r < 0) {
 		/* Nobody will hear of it: it must not stay behind as a child that waits. */

@@ -95,12 +95,6 @@ int setup_prepare(const struct setup_request *request, struct setup **ret, char 
 		  struct err *err);
 
 /*
- * With all processes dead: let go of the container's mounts (mountns.h). setup_destroy does it as
- * well.
- */
-void setup_unmount(struct setup *setup);
-
-/*
  * Release descriptors and memory, drop the references to shared namespaces. The cgroup is not
  * removed: use setup_cgroup() before (cgroup_kill, cgroup_remove).
  */

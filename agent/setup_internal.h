@@ -33,7 +33,6 @@ struct setup {
 	struct seccomp_program *seccomp; /* NULL: the spec has none */
 	char *hook_state;             /* JSON object for startContainer hooks; NULL: there are none */
 	int devpts_fd;                /* the container's devpts instance */
-	int mountns_fd;               /* init's, -1: there is no init, or it has ended already */
 	pid_t init_pid;               /* 0 until it is spawned */
 };
 

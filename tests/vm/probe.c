@@ -16,6 +16,9 @@
  *   probe ask udp|tcp NAME COUNT SECONDS
  *                                ask 127.0.0.11:53 for 0.NAME, 1.NAME, … one by one, wait SECONDS for each answer, whose
  *                                last four bytes must be that number; print how many were right, and the longest
+ *   probe leave DIR FILE         map FILE of the mounted DIR, unmount that and print "open"; once stdin has a line, begin
+ *                                to read ahead and let go of the last of the mount; print "waiting" when the kernel
+ *                                waits with that, "left" when it has done it
  *   probe winsize                print the terminal's size, and again at each SIGWINCH; ends at SIGTERM
  */
 #define _GNU_SOURCE
@@ -443,6 +446,68 @@ static int do_ask(int argc, char **argv)
 	return 0;
 }
 
+#define LEAVE_BYTES (1u << 20)
+
+/* State letter of the process, from proc(5); @proc is a descriptor, since paths from the root may ask the file server. */
+static char state_of(int proc, pid_t pid)
+{
+	char path[32], text[256] = "";
+	int fd;
+	char *end;
+
+	snprintf(path, sizeof(path), "%d/stat", (int)pid);
+	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		text[0] = '\0';
+	close(fd);
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : '?';
+}
+
+/* Says when @pid is not to be woken by signals: it waits for a device, here the file server. */
+static void watch(int proc, pid_t pid)
+{
+	char state;
+
+	while ((state = state_of(proc, pid)) != 'D' && state != '?')
+		usleep(1000);
+	if (state == 'D')
+		write(STDOUT_FILENO, "waiting\n", 8);
+	_exit(0);
+}
+
+/*
+ * Of all that holds a mount only a mapping can be let go of without asking the file server: a path is looked up, and a
+ * descriptor flushed.
+ */
+static int do_leave(int argc, char **argv)
+{
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+	pid_t self = getpid();
+	char path[256];
+	void *map;
+
+	(void)argc;
+	snprintf(path, sizeof(path), "%s/%s", argv[0], argv[1]);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	map = mmap(NULL, LEAVE_BYTES, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED || madvise(map, LEAVE_BYTES, MADV_DONTFORK) < 0 || close(fd) < 0 ||
+	    umount2(argv[0], MNT_DETACH) < 0)
+		return answer(-1);
+	printf("open\n");
+	fflush(stdout);
+	getchar();
+	if (fork() == 0)
+		watch(proc, self);
+	if (madvise(map, LEAVE_BYTES, MADV_WILLNEED) < 0 || munmap(map, LEAVE_BYTES) < 0)
+		return answer(-1);
+	printf("left\n");
+	fflush(stdout);
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -454,6 +519,7 @@ int main(int argc, char **argv)
 		{ "try", 1, do_try },	    { "alloc", 1, do_alloc },	{ "forks", 1, do_forks },
 		{ "background", 1, do_background }, { "signal", 1, do_signal }, { "catch", 0, do_catch },
 		{ "winsize", 0, do_winsize }, { "smash", 1, do_smash }, { "ask", 4, do_ask },
+		{ "leave", 2, do_leave },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts: what their options do inside, on the host, and when the host's mounts change; runc beside it where it can run."""
 import os
+import signal
 import subprocess
 import time
 
-from harness import DEFAULT_CAPS, check, check_equal, check_in, claim, wait_until
+from harness import COMMAND_LIMIT, DEFAULT_CAPS, check, check_equal, check_in, claim, processes, wait_until
 
 ALL_CAPS = {k: DEFAULT_CAPS + ["CAP_SYS_ADMIN"] for k in ("bounding", "effective", "permitted")}
 
@@ -246,6 +247,31 @@ def order(box):
     mounts = plus(bind(f"{box.dir}/a", "/m", "bind"), bind(f"{box.dir}/b", "/m/inner", "bind"),
                   bind(f"{box.dir}/a", "/n", "bind"), bind(f"{box.dir}/b", "/n", "bind"))
     check_equal(shell(box, "cat /m/name /m/inner/name /n/name", mounts=mounts), "abb", "names")
+
+
+def stop_file_servers(signal_number):
+    for pid, text in processes().items():
+        if "virtiofsd" in text:
+            os.kill(pid, signal_number)
+
+
+@claim("a volume can go while its file is being read ahead and the file server is slow: the guest waits")
+def leave_while_reading(box):
+    with Volume(box) as path:
+        with open(f"{path}/file", "wb") as f:
+            f.write(b"x" * (4 << 20))
+        bundle = box.bundle(["probe", "leave", "/vol", "file"], mounts=plus(bind(path)), process__capabilities=ALL_CAPS)
+        process = box.popen("run", "--bundle", bundle, "c1")
+        check_equal(process.stdout.readline(), b"open\n", "first line")
+        stop_file_servers(signal.SIGSTOP)
+        try:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            check_equal(process.stdout.readline(), b"waiting\n", "second line")
+        finally:
+            stop_file_servers(signal.SIGCONT)
+        check_equal(process.stdout.readline(), b"left\n", "last line")
+        check_equal(process.wait(COMMAND_LIMIT), 0, "exit code")
 
 
 @claim("a bind of the host's /sys is the guest's own sysfs")
