@@ -164,6 +164,7 @@ static void size_words(const struct vm_config *c, char *out, size_t size)
 /*
  * What each parameter is for:
  *   pcie_ports=native  microvm's ACPI gives PCIe hot-plug to nobody; the guest takes it
+ *   pci=hpiosize=0     no I/O ports for what is plugged: there are none, and the search is done twice
  *   panic, reboot      a panic ends QEMU (-no-reboot) at once, by triple fault: the shortest way
  *   tsc_early_khz      under TCG calibration against the PIT fails now and then, and the boot hangs
  *   dummy.numdummies   the interface of that name that the driver makes is nobody's
@@ -179,7 +180,7 @@ static int kernel_append(const struct vm_config *c, unsigned int tsc_khz, char *
 		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", tsc_khz);
 	size_words(c, size, sizeof(size));
 	if (asprintf(&text,
-		     "console=ttyS0 %s panic=-1 reboot=t pcie_ports=native no_timer_check "
+		     "console=ttyS0 %s panic=-1 reboot=t pcie_ports=native pci=hpiosize=0 no_timer_check "
 		     "random.trust_cpu=on 8250.nr_uarts=1 dummy.numdummies=0%s%s%s%s",
 		     c->debug ? "ignore_loglevel" : "quiet loglevel=3", tsc, size,
 		     c->extra_cmdline ? " " : "", c->extra_cmdline ? c->extra_cmdline : "") < 0)
