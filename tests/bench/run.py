@@ -5,6 +5,7 @@
 Measures everything in one run in a private world (tests/engines/world.py), prints the page as it goes, and writes it
 and the samples to the files named.
 """
+import inspect
 import json
 import os
 import platform
@@ -109,7 +110,7 @@ def main():
         title, function = SECTIONS[name]
         samples, text = function(runtimes, rounds)
         result["sections"][name] = samples
-        page += f"\n## {title}\n\n{(function.__doc__ or '').strip()}\n\n{text}"
+        page += f"\n## {title}\n\n{inspect.getdoc(function) or ''}\n\n{text}"
         print(f"\n## {title}\n\n{text}", flush=True)
     for option, content in (("--page", page), ("--json", json.dumps(result, indent=1) + "\n")):
         if given[option]:
