@@ -8,7 +8,7 @@ from harness import wait_until
 
 def fresh_store(box, **settings):
     """A folder of templates of this claim alone."""
-    box.write_config(template_dir=os.path.join(box.dir, "templates"), **settings)
+    box.write_config(**{"template": "on", "template_dir": os.path.join(box.dir, "templates"), **settings})
     return box.settings["template_dir"]
 
 
