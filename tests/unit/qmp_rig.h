@@ -293,6 +293,13 @@ static inline void negotiate(struct rig *r)
 	answer(r);
 }
 
+/* A rig whose QMP is negotiated: commands go out at once. */
+static inline void rig_ready(struct rig *r)
+{
+	rig_start(r);
+	negotiate(r);
+}
+
 /* An event and its arrival: what was said before has been taken in. */
 static inline void settle(struct rig *r)
 {

@@ -27,8 +27,7 @@ static void one_command_is_in_flight_and_the_order_is_kept(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "first", LONG_MS), 0);
 	assert_int_equal(execute(&r, "second", LONG_MS), 0);
 	hear(&r, "first");
@@ -46,8 +45,7 @@ static void answer_reaches_its_caller(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "query-status", LONG_MS), 0);
 	hear(&r, "query-status");
 	say(&r, "{\"return\": {\"running\":true}, \"id\": %llu}\n", (unsigned long long)r.id);
@@ -62,8 +60,7 @@ static void arguments_are_sent_as_one_line(void **state)
 	struct rig r;
 	char *text;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(json_set(arguments, "tag", json_new_string("a\n\"},b")), 0);
 	assert_int_equal(execute_with(&r, "device_add", arguments, -1, LONG_MS), 0);
 	text = hear_arguments(&r, "device_add");
@@ -77,8 +74,7 @@ static void error_reply_gives_qemus_words(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "device_del", LONG_MS), 0);
 	assert_int_equal(execute(&r, "device_del", LONG_MS), 0);
 	hear(&r, "device_del");
@@ -103,8 +99,7 @@ static void descriptor_goes_with_its_command(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(fstat(fd, &sent), 0);
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "before", LONG_MS), 0);
 	assert_int_equal(execute_with(&r, "getfd", NULL, fd, LONG_MS), 0);
 	close(fd); /* duplicated at once */
@@ -145,8 +140,7 @@ static void done_may_execute_and_may_be_absent(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	r.execute_in_done = true;
 	assert_int_equal(qmp_execute(r.qmp, "nobody-asks", NULL, -1, LONG_MS, NULL, NULL), 0);
 	assert_int_equal(execute(&r, "first", LONG_MS), 0);
@@ -180,8 +174,7 @@ static void execute_refuses_a_line_over_the_limit(void **state)
 	char *text;
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	text = malloc(len + 1);
 	assert_non_null(text);
 	memset(text, 'x', len);
@@ -240,8 +233,7 @@ static void event_reaches_the_callback_with_and_without_data(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	say(&r, "{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"d0\"}, \"timestamp\": {}}\r\n");
 	rig_run_until(&r, &r.n_events, 1);
 	assert_string_equal(r.event, "DEVICE_DELETED");
@@ -272,8 +264,7 @@ static void event_flood_ends_the_connection(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 	say_events(&r, QMP_EVENTS_MAX + 1);
 	assert_lost(&r, -EPROTO, "too many events");
@@ -286,8 +277,7 @@ static void events_over_several_windows_are_no_flood(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	for (unsigned int i = 1; i <= 3; i++) {
 		say_events(&r, QMP_EVENTS_MAX / 2);
 		rig_run_until(&r, &r.n_events, i * QMP_EVENTS_MAX / 2);

@@ -61,8 +61,7 @@ static void broken_lines_end_the_connection(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct rig r;
 
-		rig_start(&r);
-		negotiate(&r);
+		rig_ready(&r);
 		assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 		assert_int_equal(execute(&r, "cont", LONG_MS), 0);
 		hear(&r, "stop");
@@ -79,8 +78,7 @@ static void answer_to_nothing_ends_the_connection(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	answer(&r);
 	assert_lost(&r, -EPROTO, "not asked");
 	rig_stop(&r);
@@ -105,8 +103,7 @@ static void line_at_the_limit_is_taken(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	say_long_event(&r, QMP_LINE_MAX, true);
 	rig_run_until(&r, &r.n_events, 1);
 	settle(&r);
@@ -119,8 +116,7 @@ static void line_over_the_limit_ends_the_connection(void **state)
 	for (int end = 0; end < 2; end++) {
 		struct rig r;
 
-		rig_start(&r);
-		negotiate(&r);
+		rig_ready(&r);
 		say_long_event(&r, QMP_LINE_MAX + 1, end);
 		assert_lost(&r, -EPROTO, "too long");
 		assert_int_equal(r.n_events, 0);
@@ -151,8 +147,7 @@ static void peer_that_closes_fails_all_commands_then_says_lost(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 	hear(&r, "stop");
@@ -192,8 +187,7 @@ static void late_answer_is_ignored_and_the_next_command_works(void **state)
 	uint64_t late;
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "slow", 20), 0);
 	hear(&r, "slow");
 	late = r.id;
@@ -217,8 +211,7 @@ static void vmm_that_answers_nothing_is_given_up(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	for (unsigned int i = 0; i < QMP_STALE_MAX + 2; i++)
 		assert_int_equal(execute(&r, "stop", 5), 0);
 	assert_lost(&r, -ETIMEDOUT, "does not respond");
@@ -248,8 +241,7 @@ static void destroy_cancels_what_waits(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 	assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 	hear(&r, "stop");
@@ -265,8 +257,7 @@ static void destroy_is_allowed_inside_done(void **state)
 	for (int closes = 0; closes < 2; closes++) {
 		struct rig r;
 
-		rig_start(&r);
-		negotiate(&r);
+		rig_ready(&r);
 		r.destroy_in = IN_DONE;
 		assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 		assert_int_equal(execute(&r, "stop", LONG_MS), 0);
@@ -286,8 +277,7 @@ static void destroy_is_allowed_inside_an_event_and_inside_lost(void **state)
 {
 	struct rig r;
 
-	rig_start(&r);
-	negotiate(&r);
+	rig_ready(&r);
 	r.destroy_in = IN_EVENT;
 	assert_int_equal(execute(&r, "stop", LONG_MS), 0);
 	say_events(&r, 3);
