@@ -2,10 +2,10 @@
 /*
  * qmp_rig.h - a QMP client whose VMM is the test itself
  *
- * Shape:    rig_start makes client and socket; say… is the VMM's voice, hear… what the client has sent. A guard
- *           ends a test in which nothing happens any more.
- * Time:     this file brings a clock_gettime of its own, so that advance() can let minutes pass at once: for one
- *           file of each program.
+ * Shape:    rig_start makes client and socket; say… is the VMM's voice, hear… what the client has sent. An
+ *           alarm ends a test in which nothing happens any more.
+ * Time:     passes by advance() only, so that a command times out when the test means it to, and half a minute
+ *           needs no half minute.
  */
 #ifndef ONGGI_TESTS_QMP_RIG_H
 #define ONGGI_TESTS_QMP_RIG_H
@@ -25,35 +25,21 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/fd.h"
 #include "hypervisor/qmp.h"
 #include "tests/unit/check_leaks.h"
+#include "tests/unit/own_clock.h"
 
-/* Longer than this is a hang. */
-#define GUARD_MS 20000
+/* Longer than this is a hang, in seconds. */
+#define GUARD_S 200
 /* For commands that are not meant to time out. */
 #define LONG_MS 100000
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
 
-/* Added to the clock of the loop and of the client, so that half a minute needs no half minute. */
-static int64_t clock_ahead_ms;
-
-int clock_gettime(clockid_t id, struct timespec *ts)
-{
-	int r = (int)syscall(SYS_clock_gettime, id, ts);
-
-	if (r == 0 && (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE))
-		ts->tv_sec += clock_ahead_ms / 1000;
-	return r;
-}
-
 struct rig {
 	struct loop *loop;
-	struct loop_source *guard;
 	struct qmp *qmp;
 	int peer;
 	bool executing; /* qmp_execute runs */
@@ -68,11 +54,6 @@ struct rig {
 	int got_fd; /* that came with the last line, or -1 */
 	uint64_t id; /* of the last line */
 };
-
-static inline void on_guard(void *userdata)
-{
-	fail_msg("nothing happens");
-}
 
 static inline void rig_destroy_client(struct rig *r)
 {
@@ -136,13 +117,13 @@ static inline void rig_start_small(struct rig *r, int sndbuf, bool callbacks)
 
 	memset(r, 0, sizeof(*r));
 	r->got_fd = -1;
-	clock_ahead_ms = 0;
+	alarm(GUARD_S);
+	clock_stop();
 	if (callbacks) {
 		cb.on_event = on_event;
 		cb.on_lost = on_lost;
 	}
 	assert_int_equal(loop_create(&r->loop), 0);
-	assert_int_equal(loop_add_timer(r->loop, GUARD_MS, on_guard, r, &r->guard), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	if (sndbuf)
 		assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf)), 0);
@@ -158,13 +139,13 @@ static inline void rig_start(struct rig *r)
 static inline void rig_stop(struct rig *r)
 {
 	rig_destroy_client(r);
-	loop_source_destroy(r->guard);
 	loop_destroy(r->loop);
 	if (r->peer >= 0)
 		close(r->peer);
 	if (r->got_fd >= 0)
 		close(r->got_fd);
-	clock_ahead_ms = 0;
+	clock_run();
+	alarm(0);
 }
 
 static inline void rig_run_until(struct rig *r, const unsigned int *counter, unsigned int n)
@@ -174,11 +155,9 @@ static inline void rig_run_until(struct rig *r, const unsigned int *counter, uns
 	assert_int_equal(*counter, n);
 }
 
-/* The guard goes with the clock, or it would bark. */
-static inline void advance(struct rig *r, int64_t ms)
+static inline void advance(int64_t ms)
 {
 	clock_ahead_ms += ms;
-	loop_timer_set(r->guard, (uint64_t)ms + GUARD_MS);
 }
 
 static inline int execute_with(struct rig *r, const char *command, struct json *arguments, int fd, uint64_t timeout_ms)

@@ -32,14 +32,16 @@
 #include "shim/sandbox.h"
 #include "shim/sandbox_dns.h"
 #include "tests/unit/check_leaks.h"
+#include "tests/unit/own_clock.h"
+#include "tests/unit/settle.h"
 
-#define QUIET_MS 100
+/* Longer than this is a hang, in seconds. */
+#define GUARD_S 200
 #define ID_FIRST 1000
 
 static const uint8_t docker[4] = { 127, 0, 0, 11 };
 
 static struct loop *loop;
-static struct loop_source *limit;
 static struct ttrpc_server *server;
 static struct sandbox sandbox;
 static int udp = -EBADF, tcp = -EBADF;
@@ -122,37 +124,18 @@ static const struct ttrpc_service service = { .name = "onggi.agent.v1.Agent",
 
 /* ---- a world for each claim ---- */
 
-static bool time_over;
-
-static void on_limit(void *userdata)
-{
-	(void)userdata;
-	time_over = true;
-}
-
-/* Run the loop until @condition holds, at most @ms. */
-#define RUN_UNTIL(condition, ms)                                         \
-	({                                                               \
-		time_over = false;                                       \
-		loop_timer_set(limit, (ms));                             \
-		while (!(condition) && !time_over)                       \
-			assert_int_equal(loop_run_once(loop), 0);        \
-		(condition);                                             \
-	})
+/* Run the loop until @condition holds: with the clock standing, only the test and the alarm end it. */
+#define RUN_UNTIL(condition)     \
+	do {                     \
+		while (!(condition)) \
+			turn(loop);  \
+	} while (0)
 
 static bool readable(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 
 	return poll(&pfd, 1, 0) == 1;
-}
-
-/* The same for what the loop does not watch. */
-static bool run_until_readable(int fd, int ms)
-{
-	for (int i = 0; i < ms / 10 && !readable(fd); i++)
-		(void)RUN_UNTIL(false, 10);
-	return readable(fd);
 }
 
 static int bind_at(int type, const char *address)
@@ -172,6 +155,8 @@ static int setup(void **state)
 	int pair[2];
 
 	leaks_setup(state);
+	alarm(GUARD_S);
+	clock_stop();
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	assert_int_equal(ioctl(udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), SIOCSIFFLAGS, &ifr), 0);
 	close(udp);
@@ -182,7 +167,6 @@ static int setup(void **state)
 	agent.next_id = ID_FIRST;
 	memset(&sandbox, 0, sizeof(sandbox));
 	assert_int_equal(loop_create(&loop), 0);
-	assert_int_equal(loop_add_timer(loop, 0, on_limit, NULL, &limit), 0);
 	assert_int_equal(ttrpc_server_create(loop, &service, 1, &server), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
 	assert_int_equal(ttrpc_server_add(server, pair[0], NULL, NULL), 0);
@@ -198,8 +182,9 @@ static int teardown(void **state)
 	ttrpc_server_destroy(server);
 	if (agent.waiting)
 		ttrpc_call_fail(TAKE_PTR(agent.waiting), TTRPC_CANCELED, "end of the test");
-	loop_source_destroy(limit);
 	loop_destroy(loop);
+	clock_run();
+	alarm(0);
 	cleanup_close_p(&udp);
 	cleanup_close_p(&tcp);
 	return leaks_teardown(state);
@@ -218,7 +203,7 @@ static void look_at(const char *resolv)
 static void be_ready(void)
 {
 	look_at("nameserver 127.0.0.11\n");
-	assert_true(RUN_UNTIL(agent.waiting && agent.served == 1, 10000));
+	RUN_UNTIL(agent.waiting && agent.served == 1);
 	assert_memory_equal(agent.servers[0], docker, 4);
 }
 
@@ -232,11 +217,11 @@ static void datagram_goes_to_the_server_and_its_answer_back(void **state)
 
 	be_ready();
 	give_query(docker, false, query, sizeof(query));
-	assert_true(run_until_readable(udp, 10000));
+	RUN_UNTIL(readable(udp));
 	assert_int_equal(recvfrom(udp, got, sizeof(got), 0, (struct sockaddr *)&from, &len), sizeof(query));
 	assert_memory_equal(got, query, sizeof(query));
 	assert_int_equal(sendto(udp, answer, sizeof(answer), 0, (struct sockaddr *)&from, len), sizeof(answer));
-	assert_true(RUN_UNTIL(agent.answers == 1, 10000));
+	RUN_UNTIL(agent.answers == 1);
 	assert_int_equal(agent.answer_id, ID_FIRST);
 	assert_int_equal(agent.answer_len, sizeof(answer));
 	assert_memory_equal(agent.answer, answer, sizeof(answer));
@@ -257,13 +242,13 @@ static void stream_goes_to_the_server_and_its_answer_back(void **state)
 	}
 	be_ready();
 	give_query(docker, true, query, sizeof(query));
-	assert_true(run_until_readable(tcp, 10000));
+	RUN_UNTIL(readable(tcp));
 	conn = accept4(tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	while (done < sizeof(got)) {
 		ssize_t n = read(conn, got + done, sizeof(got) - done);
 
 		if (n < 0)
-			(void)RUN_UNTIL(false, 5);
+			turn(loop);
 		else
 			done += (size_t)n;
 	}
@@ -271,9 +256,9 @@ static void stream_goes_to_the_server_and_its_answer_back(void **state)
 	assert_memory_equal(got + 2, query, sizeof(query));
 	assert_int_equal(dns_stream_put(&out, answer, sizeof(answer)), 0);
 	while (dns_stream_write(&out, conn) == 0)
-		(void)RUN_UNTIL(false, 5);
+		turn(loop);
 	dns_stream_reset(&out);
-	assert_true(RUN_UNTIL(agent.answers == 1, 10000));
+	RUN_UNTIL(agent.answers == 1);
 	assert_int_equal(agent.answer_len, sizeof(answer));
 	assert_memory_equal(agent.answer, answer, sizeof(answer));
 	close(conn);
@@ -288,16 +273,17 @@ static void answer_to_another_question_is_passed_over(void **state)
 
 	be_ready();
 	give_query(docker, false, query, sizeof(query));
-	assert_true(run_until_readable(udp, 10000));
+	RUN_UNTIL(readable(udp));
 	recvfrom(udp, got, sizeof(got), 0, (struct sockaddr *)&from, &len);
 	sendto(udp, wrong, sizeof(wrong), 0, (struct sockaddr *)&from, len);
 	sendto(udp, right, 5, 0, (struct sockaddr *)&from, len);
 	right[2] = 8;
 	sendto(stranger, right, sizeof(right), 0, (struct sockaddr *)&from, len);
-	assert_false(RUN_UNTIL(agent.answers > 0, QUIET_MS));
+	settle(loop);
+	assert_false(agent.answers > 0);
 	right[2] = 9;
 	sendto(udp, right, sizeof(right), 0, (struct sockaddr *)&from, len);
-	assert_true(RUN_UNTIL(agent.answers == 1, 10000));
+	RUN_UNTIL(agent.answers == 1);
 	assert_int_equal(agent.answer_len, sizeof(right));
 	assert_int_equal(agent.answer[2], 9);
 	close(stranger);
@@ -311,10 +297,10 @@ static void where_nobody_listens_there_is_no_answer_at_once(void **state)
 	cleanup_close_p(&tcp);
 	be_ready();
 	give_query(docker, false, query, sizeof(query));
-	assert_true(RUN_UNTIL(agent.answers == 1 && agent.waiting, 5000));
+	RUN_UNTIL(agent.answers == 1 && agent.waiting);
 	assert_int_equal(agent.answer_len, 0);
 	give_query(docker, true, query, sizeof(query));
-	assert_true(RUN_UNTIL(agent.answers == 2, 5000));
+	RUN_UNTIL(agent.answers == 2);
 	assert_int_equal(agent.answer_len, 0);
 	assert_int_equal(agent.answer_id, ID_FIRST + 1);
 }
@@ -331,13 +317,13 @@ static void stream_that_makes_no_sense_is_no_answer(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
 		int conn;
 
-		assert_true(RUN_UNTIL(agent.waiting, 5000));
+		RUN_UNTIL(agent.waiting);
 		give_query(docker, true, query, sizeof(query));
-		assert_true(run_until_readable(tcp, 10000));
+		RUN_UNTIL(readable(tcp));
 		conn = accept4(tcp, NULL, NULL, SOCK_CLOEXEC);
 		assert_int_equal(send(conn, streams[i].bytes, streams[i].len, MSG_NOSIGNAL), (ssize_t)streams[i].len);
 		shutdown(conn, SHUT_WR);
-		assert_true(RUN_UNTIL(agent.answers == i + 1, 5000));
+		RUN_UNTIL(agent.answers == i + 1);
 		assert_int_equal(agent.answer_len, 0);
 		close(conn);
 	}
@@ -349,10 +335,14 @@ static void silent_server_is_given_up_in_time(void **state)
 
 	be_ready();
 	give_query(docker, false, query, sizeof(query));
-	assert_true(RUN_UNTIL(agent.waiting, 5000));
+	RUN_UNTIL(agent.waiting);
 	give_query(docker, true, query, sizeof(query));
-	assert_false(RUN_UNTIL(agent.answers > 0, DNS_TIMEOUT_MS - 2000));
-	assert_true(RUN_UNTIL(agent.answers == 2, 4000));
+	settle(loop);
+	clock_ahead_ms += DNS_TIMEOUT_MS - 1;
+	settle(loop);
+	assert_int_equal(agent.answers, 0);
+	clock_ahead_ms += 1;
+	RUN_UNTIL(agent.answers == 2);
 	assert_int_equal(agent.answer_len, 0);
 }
 
@@ -366,7 +356,8 @@ static void query_for_another_server_is_the_last_one(void **state)
 
 	be_ready();
 	give_query(elsewhere[0], false, query, sizeof(query));
-	assert_false(RUN_UNTIL(agent.waiting || agent.answers, QUIET_MS));
+	settle(loop);
+	assert_false(agent.waiting || agent.answers);
 	assert_false(readable(other));
 	assert_false(readable(udp));
 	close(other);
@@ -378,11 +369,13 @@ static void queries_of_impossible_length_are_the_last_ones(void **state)
 
 	be_ready();
 	give_query(docker, false, query, DNS_MESSAGE_MIN - 1);
-	assert_false(RUN_UNTIL(agent.waiting || agent.answers, QUIET_MS));
+	settle(loop);
+	assert_false(agent.waiting || agent.answers);
 	assert_false(readable(udp));
 	/* Not even when another container needs it. */
 	look_at("nameserver 127.0.0.11\n");
-	assert_false(RUN_UNTIL(agent.waiting, QUIET_MS));
+	settle(loop);
+	assert_false(agent.waiting);
 }
 
 static void flood_of_queries_waits_until_one_ends(void **state)
@@ -393,12 +386,14 @@ static void flood_of_queries_waits_until_one_ends(void **state)
 
 	agent.flood = true;
 	look_at("nameserver 127.0.0.11\n");
-	assert_true(RUN_UNTIL(agent.fetches == DNS_QUERIES_MAX, 10000));
-	assert_false(RUN_UNTIL(agent.fetches > DNS_QUERIES_MAX, QUIET_MS));
+	RUN_UNTIL(agent.fetches == DNS_QUERIES_MAX);
+	settle(loop);
+	assert_false(agent.fetches > DNS_QUERIES_MAX);
 	recvfrom(udp, got, sizeof(got), 0, (struct sockaddr *)&from, &len);
 	sendto(udp, answer, sizeof(answer), 0, (struct sockaddr *)&from, len);
-	assert_true(RUN_UNTIL(agent.fetches == DNS_QUERIES_MAX + 1, 10000));
-	assert_false(RUN_UNTIL(agent.fetches > DNS_QUERIES_MAX + 1, QUIET_MS));
+	RUN_UNTIL(agent.fetches == DNS_QUERIES_MAX + 1);
+	settle(loop);
+	assert_false(agent.fetches > DNS_QUERIES_MAX + 1);
 	/* The end of the VM meanwhile leaves nothing: see the teardown. */
 }
 
@@ -412,9 +407,9 @@ static void streams_beyond_their_limit_are_not_answered(void **state)
 	for (unsigned int i = 0; i <= DNS_STREAMS_MAX; i++) {
 		assert_int_equal(agent.answers, 0);
 		give_query(docker, true, query, sizeof(query));
-		assert_true(RUN_UNTIL(agent.waiting, 5000));
+		RUN_UNTIL(agent.waiting);
 	}
-	assert_true(RUN_UNTIL(agent.answers == 1, 5000));
+	RUN_UNTIL(agent.answers == 1);
 	assert_int_equal(agent.answer_len, 0);
 	assert_int_equal(agent.answer_id, ID_FIRST + DNS_STREAMS_MAX);
 }
@@ -441,9 +436,10 @@ static void each_server_is_served_once(void **state)
 	look_at("nameserver 8.8.8.8\n");
 	look_at("");
 	sandbox_dns_look(&sandbox, -1);
-	assert_false(RUN_UNTIL(agent.served > 1, QUIET_MS));
+	settle(loop);
+	assert_false(agent.served > 1);
 	look_at("nameserver 127.0.0.53\nnameserver 127.0.0.11\n");
-	assert_true(RUN_UNTIL(agent.served == 2, 10000));
+	RUN_UNTIL(agent.served == 2);
 	assert_int_equal(agent.servers[1][3], 53);
 	for (int i = 100; i < 120; i++) {
 		char text[64];
@@ -451,15 +447,17 @@ static void each_server_is_served_once(void **state)
 		snprintf(text, sizeof(text), "nameserver 127.0.0.%d\n", i);
 		look_at(text);
 	}
-	assert_true(RUN_UNTIL(agent.served == DNS_SERVERS_MAX, 10000));
-	assert_false(RUN_UNTIL(agent.served > DNS_SERVERS_MAX, QUIET_MS));
+	RUN_UNTIL(agent.served == DNS_SERVERS_MAX);
+	settle(loop);
+	assert_false(agent.served > DNS_SERVERS_MAX);
 	assert_int_equal(agent.fetches, 1);
 }
 
 static void without_such_a_server_the_agent_is_not_asked(void **state)
 {
 	look_at("nameserver 10.0.0.1\n");
-	assert_false(RUN_UNTIL(agent.served || agent.fetches, QUIET_MS));
+	settle(loop);
+	assert_false(agent.served || agent.fetches);
 	assert_null(sandbox.dns);
 }
 
@@ -566,5 +564,6 @@ int main(void)
 		leak_checked(source_of_the_mount_is_opened_if_it_is_a_file),
 	};
 
+	settle_pin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
