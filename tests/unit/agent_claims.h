@@ -31,7 +31,7 @@
 
 #define AGENT_SERVICE "onggi.agent.v1.Agent"
 /* A call that takes longer than this is a hang. */
-#define AGENT_CALL_MS 90000u
+#define AGENT_CALL_MS 200000u
 
 static struct {
 	struct loop *loop;

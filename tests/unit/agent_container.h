@@ -26,7 +26,7 @@
 #include "common/json.h"
 #include "tests/unit/agent_world.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 200000
 #define OUTPUT_MAX 65536u
 
 static struct world world;

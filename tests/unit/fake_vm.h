@@ -94,6 +94,7 @@ static struct {
 	char last_address[16];
 	bool silent;	     /* the guest does not answer at all */
 	bool hold_create;    /* CreateContainer is not answered */
+	bool die_when_held;  /* a call that is not answered kills the VMM */
 	bool ignore_signals; /* SignalProcess is not answered */
 	bool bad_status;     /* WaitProcess answers an impossible status */
 	const char *create_error;
@@ -136,6 +137,12 @@ static inline struct fake_proc *fake_find(struct fake_vm *vm, const char *contai
 			return p;
 	}
 	return NULL;
+}
+
+/* In the guest; the monitor may not know yet. */
+static inline bool fake_has_ended(const char *container)
+{
+	return fake_find(fake.vm, container, "")->ended;
 }
 
 static inline struct fake_proc *fake_find_or_fail(struct fake_vm *vm, struct ttrpc_call *call,
@@ -272,6 +279,8 @@ static inline void fake_hold(struct fake_vm *vm, struct ttrpc_call *call)
 	if (vm->n_held == ARRAY_SIZE(vm->held))
 		abort();
 	vm->held[vm->n_held++] = call;
+	if (fake.die_when_held)
+		kill(vm->pid, SIGKILL);
 }
 
 static inline void fake_configure(struct ttrpc_call *call, const void *message, void *userdata)

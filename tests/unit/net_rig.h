@@ -26,6 +26,9 @@
 #include "common/netlink.h"
 #include "tests/unit/check_leaks.h"
 
+/* Longer than this is a hang. */
+#define RIG_WAIT_MS 200000
+
 #define RIG_MAC "\x02\x00\x00\x00\x09\x02"
 #define RIG_PEER_MAC "\x02\x00\x00\x00\x09\x01"
 
@@ -77,7 +80,7 @@ static inline int net_rig_setup(void **state)
 			   "ip addr add 10.9.0.1/24 dev peer0 && ip addr add fd09::1/64 dev peer0 nodad &&"
 			   "ip link set peer0 up");
 	/* The kernel adds the link-local address on its own, a little later. */
-	rig_run(rig_here, "timeout 5 sh -c 'until ip -6 addr show eth0 | grep -q fe80; do sleep .01; done'");
+	rig_run(rig_here, "timeout 200 sh -c 'until ip -6 addr show eth0 | grep -q fe80; do sleep .01; done'");
 	if (netlink_open(&rig_nl, 0, NULL) < 0)
 		return -1;
 	return leaks_setup(state);
@@ -111,16 +114,16 @@ static inline int rig_packet_socket(int ns, const char *interface, uint16_t prot
 }
 
 /*
- * The next frame of EtherType @type, waiting at most @ms; 0: none came. @header bytes stand before
- * the frame (a tap's).
+ * The next frame of EtherType @type; 0: none came (a hang). @header bytes stand before the frame (a
+ * tap's).
  */
 static inline size_t rig_receive(int fd, unsigned char *frame, size_t size, size_t header,
-				 uint16_t type, int ms)
+				 uint16_t type)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	ssize_t n;
 
-	while (poll(&p, 1, ms) == 1) {
+	while (poll(&p, 1, RIG_WAIT_MS) == 1) {
 		n = read(fd, frame, size);
 		assert_true(n >= 0);
 		if ((size_t)n >= header + ETH_HLEN && frame[header + 12] == type >> 8 &&

@@ -24,6 +24,10 @@
 #include "shim/services.h"
 #include "shim/task.h"
 
+/* Longer than this is a hang. */
+#define LIMIT_MS 200000
+#define WORLD_STEP_MS 10
+
 #define TASK_SERVICE "containerd.task.v2.Task"
 
 struct world {
@@ -111,7 +115,7 @@ static inline int world_setup_bare(void **state)
 				     .driver = (char *)"fake",
 				     .memory_mib = 256,
 				     .vcpus = 1,
-				     .boot_timeout_ms = 10000 };
+				     .boot_timeout_ms = LIMIT_MS };
 	*state = w;
 	return 0;
 }
@@ -164,8 +168,8 @@ static inline void world_run_for(struct world *w, uint64_t ms)
 
 #define WORLD_UNTIL(w, condition)                                             \
 	do {                                                                  \
-		for (int until_ = 0; !(condition) && until_ < 1000; until_++) \
-			world_run_for(w, 10);                                 \
+		for (int until_ = 0; !(condition) && until_ < LIMIT_MS; until_ += WORLD_STEP_MS) \
+			world_run_for(w, WORLD_STEP_MS);                      \
 		assert_true(condition);                                       \
 	} while (0)
 
@@ -209,7 +213,7 @@ static inline int world_fifo(struct world *w, const char *id, const char *name, 
 #define WORLD_CALL(w, method, request, response)                                                \
 	((w)->err = (struct err)ERR_INIT,                                                       \
 	 ttrpc_client_call_wait((w)->client, (w)->loop, TASK_SERVICE, method, &(request)->base, \
-				&containerd__task__v2__##response##__descriptor, 20000, NULL,   \
+				&containerd__task__v2__##response##__descriptor, LIMIT_MS, NULL,   \
 				&(w)->err))
 
 static inline int world_create_io(struct world *w, const char *id, const char *in, const char *out,
@@ -303,7 +307,7 @@ static inline int world_wait(struct world *w, const char *id, const char *exec_i
 	r.exec_id = (char *)exec_id;
 	w->err = (struct err)ERR_INIT;
 	rc = ttrpc_client_call_wait(w->client, w->loop, TASK_SERVICE, "Wait", &r.base,
-				    &containerd__task__v2__wait_response__descriptor, 20000,
+				    &containerd__task__v2__wait_response__descriptor, LIMIT_MS,
 				    &answer, &w->err);
 	if (rc < 0)
 		return rc;
@@ -324,7 +328,7 @@ static inline int world_state(struct world *w, const char *id, const char *exec_
 	r.exec_id = (char *)exec_id;
 	w->err = (struct err)ERR_INIT;
 	rc = ttrpc_client_call_wait(w->client, w->loop, TASK_SERVICE, "State", &r.base,
-				    &containerd__task__v2__state_response__descriptor, 20000,
+				    &containerd__task__v2__state_response__descriptor, LIMIT_MS,
 				    &answer, &w->err);
 	if (rc < 0)
 		return rc;

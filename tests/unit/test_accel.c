@@ -35,8 +35,6 @@
 #define REMEDY "set '\"accel\": \"auto\"' in the configuration file"
 /* What a probe says that finds a file which is no KVM. */
 #define NO_KVM "KVM_GET_API_VERSION"
-/* Time that a busy machine may need beside the limit. */
-#define SLACK_MS 20000
 
 static int real_kvm = -EBADF; /* O_PATH; the machine's own, if it has one */
 static char boot_id[64];
@@ -83,16 +81,25 @@ static void kvm_is_a_plain_file(void)
 	write_file(KVM, "", 0, 0600);
 }
 
-/* /dev/kvm whose open does not come back: somebody has a lease on it. Returns what holds it. */
-static int kvm_hangs(void)
+/* An open of /dev/kvm does not come back: somebody has a lease on it. Returns what holds it. */
+static int lease_kvm(void)
 {
-	int fd;
-
-	kvm_is_a_plain_file();
-	fd = open(KVM, O_RDWR | O_CLOEXEC);
+	int fd = open(KVM, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
 	return fd;
+}
+
+static int kvm_hangs(void)
+{
+	kvm_is_a_plain_file();
+	return lease_kvm();
+}
+
+/* An open of the file makes the kernel ask for its lease, which is told as if it was given up already. */
+static bool nobody_has_opened(int lease)
+{
+	return fcntl(lease, F_GETLEASE) == F_WRLCK;
 }
 
 static void cache_holds(const char *text, size_t len)
@@ -186,10 +193,9 @@ static void policy_tcg_does_not_look_at_kvm(void **state)
 	enum vm_accel accel = VM_ACCEL_KVM;
 	struct err err = ERR_INIT;
 	int lease = kvm_hangs();
-	int64_t start = now_ms();
 
 	assert_int_equal(accel_choose(ACCEL_POLICY_TCG, CACHE, &accel, &err), 0);
-	assert_true(now_ms() - start < ACCEL_PROBE_LIMIT_MS);
+	assert_true(nobody_has_opened(lease));
 	assert_int_equal(accel, VM_ACCEL_TCG);
 	assert_int_equal(err.code, 0);
 	assert_int_equal(access(CACHE, F_OK), -1);
@@ -255,20 +261,19 @@ static void lack_of_permission_is_told_even_if_kvm_is_known_to_work(void **state
 static void probe_that_does_not_end_is_killed_after_its_limit(void **state)
 {
 	int lease = kvm_hangs();
-	int64_t start = now_ms(), took;
+	int64_t start = now_ms();
 
 	assert_probe(KVM, -ETIMEDOUT, "not done after 3000 ms");
-	took = now_ms() - start;
-	assert_in_range(took, ACCEL_PROBE_LIMIT_MS - 1, ACCEL_PROBE_LIMIT_MS + SLACK_MS);
+	assert_true(now_ms() - start >= ACCEL_PROBE_LIMIT_MS - 1);
+	assert_false(nobody_has_opened(lease));
 	close(lease);
 }
 
-/* Whatever this machine has: the verdict is one of those listed, and comes in time. */
-static void probe_of_this_machine_gives_a_verdict_in_time(void **state)
+/* Whatever this machine has: the verdict is one of those listed, and comes. */
+static void probe_of_this_machine_gives_a_verdict(void **state)
 {
 	static const int codes[] = { 0, -ENODEV, -ENOEXEC, -ETIMEDOUT, -ENOENT, -EACCES, -EPERM, -ENXIO };
 	struct err err = ERR_INIT;
-	int64_t start = now_ms();
 	bool listed = false;
 	char path[64];
 	int code;
@@ -276,7 +281,6 @@ static void probe_of_this_machine_gives_a_verdict_in_time(void **state)
 	/* Without a KVM the path is one of nothing. */
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), real_kvm);
 	code = accel_probe_kvm(path, &err);
-	assert_true(now_ms() - start < ACCEL_PROBE_LIMIT_MS + SLACK_MS);
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
 		listed |= codes[i] == code;
 	if (!listed || (code != 0) != (err.text[0] != '\0'))
@@ -293,7 +297,6 @@ static void verdict_is_kept_for_this_boot(void **state)
 	const char *id = NULL;
 	bool works = true;
 	int lease = kvm_hangs();
-	int64_t start;
 	struct stat st;
 	char *text;
 	size_t len;
@@ -312,10 +315,11 @@ static void verdict_is_kept_for_this_boot(void **state)
 	json_unref(root);
 	free(text);
 	/* It is not asked again, and what was found is told again. */
-	start = now_ms();
+	close(lease);
+	lease = lease_kvm();
 	assert_refused(CACHE, "not done after 3000 ms");
 	assert_emulates(CACHE, "not done after 3000 ms");
-	assert_true(now_ms() - start < ACCEL_PROBE_LIMIT_MS);
+	assert_true(nobody_has_opened(lease));
 	close(lease);
 }
 
@@ -404,7 +408,7 @@ int main(void)
 		leak_checked(file_that_is_no_kvm_is_found_out_and_not_cached),
 		leak_checked(lack_of_permission_is_told_even_if_kvm_is_known_to_work),
 		leak_checked(probe_that_does_not_end_is_killed_after_its_limit),
-		leak_checked(probe_of_this_machine_gives_a_verdict_in_time),
+		leak_checked(probe_of_this_machine_gives_a_verdict),
 		leak_checked(verdict_is_kept_for_this_boot),
 		leak_checked(cache_that_cannot_be_written_costs_nothing_but_time),
 		leak_checked(cached_verdicts_are_believed),

@@ -20,7 +20,7 @@
 #include "agent/cgroup.h"
 #include "common/io.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 200000
 
 static char root[128];
 

@@ -30,15 +30,16 @@
 #include "common/dns_stream.h"
 #include "common/io.h"
 #include "tests/unit/check_leaks.h"
+#include "tests/unit/own_clock.h"
+#include "tests/unit/settle.h"
 
-/* A query that has not arrived after that, milliseconds, will not. */
-#define NOTHING_MS 100
+/* Longer than this is a hang, in seconds. */
+#define GUARD_S 200
 
 static const uint8_t docker[4] = { 127, 0, 0, 11 };
 static char top[] = "/tmp/onggi-names-XXXXXX", cgroup[64];
 static struct loop *loop;
 static struct names *names;
-static struct loop_source *limit;
 
 /* ---- the host's side ---- */
 
@@ -51,14 +52,6 @@ static struct {
 	size_t len;
 	uint8_t data[DNS_MESSAGE_MAX];
 } query;
-
-static bool time_over;
-
-static void on_limit(void *userdata)
-{
-	time_over = true;
-	(void)userdata;
-}
 
 static void on_query(int code, const struct names_query *q, void *userdata)
 {
@@ -73,34 +66,31 @@ static void on_query(int code, const struct names_query *q, void *userdata)
 	memcpy(query.data, q->data, q->len);
 }
 
-/* Run the loop until *@flag differs from @value; false when that takes too long. */
-static bool run_while(const int *flag, int value, uint64_t ms)
-{
-	time_over = false;
-	loop_timer_set(limit, ms);
-	while (*flag == value && !time_over)
-		assert_int_equal(loop_run_once(loop), 0);
-	return *flag != value;
-}
-
 static void ask(void)
 {
 	query.code = 1;
 	names_next(names, on_query, NULL);
 }
 
-/* The next query is there. */
+/* The query that was asked for has come: with the clock standing, only that and the alarm end the wait. */
+static void await_query(void)
+{
+	while (query.code == 1)
+		turn(loop);
+	assert_int_equal(query.code, 0);
+}
+
 static void take_query(void)
 {
 	ask();
-	assert_true(run_while(&query.code, 1, 10000));
-	assert_int_equal(query.code, 0);
+	await_query();
 }
 
 static bool no_query_comes(void)
 {
 	ask();
-	return !run_while(&query.code, 1, NOTHING_MS);
+	settle(loop);
+	return query.code == 1;
 }
 
 /* ---- the workload's side ---- */
@@ -136,15 +126,12 @@ static void fill(uint8_t *data, size_t len, uint8_t seed)
 		data[i] = (uint8_t)(seed + i * 7 + i / 251);
 }
 
-/* Run the loop in steps until @fd can be read. */
 static void wait_readable(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	const int never = 0;
 
-	for (int i = 0; i < 1000 && poll(&pfd, 1, 0) == 0; i++)
-		run_while(&never, 0, 5);
-	assert_int_equal(poll(&pfd, 1, 0), 1);
+	while (poll(&pfd, 1, 0) == 0)
+		turn(loop);
 }
 
 static void send_stream(int fd, const uint8_t *data, size_t len)
@@ -189,6 +176,7 @@ static int enter_world(void **state)
 {
 	char pid[16];
 
+	settle_pin();
 	signal(SIGPIPE, SIG_IGN);
 	assert_int_equal(unshare(CLONE_NEWNS), 0);
 	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
@@ -218,10 +206,11 @@ static int leave_world(void **state)
 static int setup(void **state)
 {
 	leaks_setup(state);
+	alarm(GUARD_S);
+	clock_stop();
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	lo_up();
 	assert_int_equal(loop_create(&loop), 0);
-	assert_int_equal(loop_add_timer(loop, 0, on_limit, NULL, &limit), 0);
 	assert_int_equal(names_create(loop, cgroup, &names), 0);
 	assert_int_equal(names_serve(names, docker, NULL), 0);
 	return 0;
@@ -230,8 +219,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	names_destroy(names);
-	loop_source_destroy(limit);
 	loop_destroy(loop);
+	clock_run();
+	alarm(0);
 	return leaks_teardown(state);
 }
 
@@ -338,7 +328,7 @@ static void second_message_of_a_stream_waits_for_the_first_answer(void **state)
 	assert_true(no_query_comes());
 	names_answer(names, first, one, sizeof(one));
 	expect_stream(fd, one, sizeof(one));
-	assert_true(run_while(&query.code, 1, 10000));
+	await_query();
 	assert_int_equal(query.data[0], 2);
 	names_answer(names, query.id, two, sizeof(two));
 	expect_stream(fd, two, sizeof(two));
@@ -359,7 +349,8 @@ static void no_answer_closes_a_stream_and_leaves_a_datagram_waiting(void **state
 	assert_int_equal(send(udp, data, sizeof(data), 0), sizeof(data));
 	take_query();
 	names_answer(names, query.id, NULL, 0);
-	assert_int_equal(poll(&pfd, 1, NOTHING_MS), 0);
+	settle(loop);
+	assert_int_equal(poll(&pfd, 1, 0), 0);
 	close(tcp);
 	close(udp);
 }
@@ -375,7 +366,7 @@ static void workload_may_serve_port_53_of_all_addresses(void **state)
 	assert_int_equal(bind(tcp, (const struct sockaddr *)&any, sizeof(any)), 0);
 	assert_int_equal(listen(tcp, 1), 0);
 	assert_int_equal(sendto(client, "hello", 5, 0, (const struct sockaddr *)&lo, sizeof(lo)), 5);
-	assert_int_equal(recv(udp, got, sizeof(got), MSG_DONTWAIT), 5);
+	assert_int_equal(recv(udp, got, sizeof(got), 0), 5);
 	exchange_datagram(fd, 30, 30, true);
 	close(udp);
 	close(tcp);
@@ -394,6 +385,7 @@ static void other_network_namespaces_are_left_alone(void **state)
 		int server, client;
 		uint8_t got[20];
 
+		alarm(GUARD_S);
 		if (unshare(CLONE_NEWNET) < 0)
 			_exit(1);
 		lo_up();
@@ -401,7 +393,7 @@ static void other_network_namespaces_are_left_alone(void **state)
 		if (bind(server, (const struct sockaddr *)&own, sizeof(own)) < 0)
 			_exit(2);
 		client = connected(SOCK_DGRAM);
-		_exit(send(client, "hello", 5, 0) == 5 && recv(server, got, sizeof(got), MSG_DONTWAIT) == 5 ? 0 : 3);
+		_exit(send(client, "hello", 5, 0) == 5 && recv(server, got, sizeof(got), 0) == 5 ? 0 : 3);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -417,7 +409,7 @@ static void datagrams_that_are_no_queries_are_dropped(void **state)
 	assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
 	assert_true(no_query_comes());
 	assert_int_equal(send(fd, data, 12, 0), 12);
-	assert_true(run_while(&query.code, 1, 10000));
+	await_query();
 	assert_int_equal(query.len, 12);
 	close(fd);
 }
@@ -437,7 +429,6 @@ static void flood_of_queries_is_bounded_and_passes(void **state)
 {
 	int fd = connected(SOCK_DGRAM);
 	uint8_t data[100] = { 0 };
-	const int never = 0;
 	unsigned int taken = 0;
 
 	for (int i = 0; i < 1000; i++) {
@@ -445,7 +436,7 @@ static void flood_of_queries_is_bounded_and_passes(void **state)
 		if (send(fd, data, sizeof(data), MSG_DONTWAIT) < 0)
 			break;
 	}
-	run_while(&never, 0, NOTHING_MS);
+	settle(loop);
 	for (ask(); query.code == 0; ask()) {
 		/* In order of arrival. */
 		assert_int_equal(query.data[0], (uint8_t)taken);
@@ -455,12 +446,13 @@ static void flood_of_queries_is_bounded_and_passes(void **state)
 	assert_int_equal(taken, NAMES_QUERIES_MAX);
 	/* None is answered yet: there is no room for another. */
 	assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
-	assert_false(run_while(&query.code, 1, NOTHING_MS));
+	settle(loop);
+	assert_int_equal(query.code, 1);
 	for (uint64_t id = 1; id <= NAMES_QUERIES_MAX; id++)
 		names_answer(names, id, data, 12);
 	data[0] = 77;
 	assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
-	assert_true(run_while(&query.code, 1, 10000));
+	await_query();
 	assert_int_equal(query.data[0], 77);
 	close(fd);
 }
@@ -468,16 +460,15 @@ static void flood_of_queries_is_bounded_and_passes(void **state)
 static void connections_beyond_the_limit_wait_for_one_to_end(void **state)
 {
 	int fds[NAMES_CONNS_MAX + 1];
-	const int never = 0;
 	uint8_t data[20] = { 1 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = connected(SOCK_STREAM);
-	run_while(&never, 0, NOTHING_MS);
+	settle(loop);
 	send_stream(fds[NAMES_CONNS_MAX], data, sizeof(data));
 	assert_true(no_query_comes());
 	close(fds[0]);
-	assert_true(run_while(&query.code, 1, 10000));
+	await_query();
 	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 }
@@ -486,7 +477,6 @@ static void answers_to_nobody_have_no_effect(void **state)
 {
 	int udp = connected(SOCK_DGRAM), tcp = connected(SOCK_STREAM);
 	uint8_t data[20] = { 1 }, got[40];
-	const int never = 0;
 
 	names_answer(names, 0, data, sizeof(data));
 	names_answer(names, 12345, data, sizeof(data));
@@ -497,12 +487,13 @@ static void answers_to_nobody_have_no_effect(void **state)
 	names_answer(names, query.id, data, sizeof(data));
 	take_query();
 	close(tcp);
-	run_while(&never, 0, NOTHING_MS);
+	settle(loop);
 	names_answer(names, query.id, data, sizeof(data));
-	run_while(&never, 0, NOTHING_MS);
+	settle(loop);
 	names_answer(names, query.id, data, sizeof(data));
 	if (!query.tcp) {
-		assert_int_equal(recv(udp, got, sizeof(got), MSG_DONTWAIT), sizeof(data));
+		assert_int_equal(recv(udp, got, sizeof(got), 0), sizeof(data));
+		settle(loop);
 		assert_true(recv(udp, got, sizeof(got), MSG_DONTWAIT) < 0);
 	}
 	close(udp);
@@ -526,7 +517,7 @@ static void new_request_for_the_next_query_replaces_the_old(void **state)
 	ask();
 	assert_int_equal(canceled, -ECANCELED);
 	assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
-	assert_true(run_while(&query.code, 1, 10000));
+	await_query();
 	assert_int_equal(query.code, 0);
 	close(fd);
 }

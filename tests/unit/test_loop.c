@@ -17,6 +17,9 @@
 #include "common/loop.h"
 #include "tests/unit/check_leaks.h"
 
+/* Above what the kernel gives to anybody (PID_MAX_LIMIT). */
+#define PID_NEVER 0x400001
+
 struct seen {
 	struct loop *loop;
 	struct loop_source *source, *other;
@@ -241,7 +244,7 @@ static void timer_fires_once_and_not_early(void **state)
 	assert_int_equal(loop_add_timer(seen.loop, 50, on_timer, &seen, &seen.source), 0);
 	assert_int_equal(loop_run(seen.loop), -EDEADLK);
 	assert_int_equal(seen.calls, 1);
-	assert_in_range(now_ms() - before, 49, 5000);
+	assert_true(now_ms() - before >= 49);
 	loop_source_destroy(seen.source);
 	loop_destroy(seen.loop);
 }
@@ -381,7 +384,7 @@ static void end_of_child_is_told_once_and_reaped(void **state)
 	assert_int_equal(seen.pid, pid);
 	assert_true(WIFEXITED(seen.status));
 	assert_int_equal(WEXITSTATUS(seen.status), 42);
-	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), -1); /* it was reaped */
 	loop_source_destroy(seen.source);
 	loop_destroy(seen.loop);
 }
@@ -425,12 +428,9 @@ static void child_source_may_be_destroyed_in_its_callback(void **state)
 static void process_that_does_not_exist_is_refused(void **state)
 {
 	struct seen seen;
-	pid_t pid;
 
 	start(&seen);
-	pid = fork_exit(0, 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(loop_add_child(seen.loop, pid, on_child, &seen, &seen.source), -ESRCH);
+	assert_int_equal(loop_add_child(seen.loop, PID_NEVER, on_child, &seen, &seen.source), -ESRCH);
 	loop_destroy(seen.loop);
 }
 

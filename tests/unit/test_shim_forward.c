@@ -16,7 +16,7 @@
 #include "shim/sandbox_forward.h"
 
 #define PORT 8080
-#define LIMIT_MS 20000
+#define LIMIT_MS 200000
 #define MEGABYTES (3u << 20)
 
 static struct loop *loop;

@@ -20,7 +20,7 @@
 
 #define TEXT_MAX 4096
 /* Longer than this is a hang. */
-#define LIMIT_MS 20000
+#define LIMIT_MS 200000
 
 struct place {
 	char dir[64];

@@ -130,7 +130,7 @@ static void stats_are_containerds_metrics(void **state)
 	r.id = (char *)(uintptr_t)"c1";
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, TASK_SERVICE, "Stats", &r.base,
 						&containerd__task__v2__stats_response__descriptor,
-						20000, &answer, &w->err),
+						LIMIT_MS, &answer, &w->err),
 			 0);
 	assert_string_equal(answer->stats->type_url, "io.containerd.cgroups.v2.Metrics");
 	m = io__containerd__cgroups__v2__metrics__unpack(NULL, answer->stats->value.len,

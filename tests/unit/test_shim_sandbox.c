@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens to containers when something of their sandbox fails or lies. */
+#include "tests/unit/own_clock.h"
 #include "tests/unit/shim_world.h"
 
 #define STOPPED CONTAINERD__TASK__V2__STATUS__STOPPED
@@ -88,25 +89,31 @@ static void terminal_signal_that_gets_no_answer_leaves_the_vm_alone(void **state
 	assert_non_null(fake.vm);
 }
 
-static void kill_vmm(void *userdata)
-{
-	kill(fake.vm->pid, SIGKILL);
-}
-
 static void container_that_is_being_created_fails_when_the_vmm_dies(void **state)
 {
 	struct world *w = *state;
-	struct loop_source *timer;
 
 	world_bundle(w, "c1", "true", "");
-	fake.hold_create = true;
-	assert_int_equal(loop_add_timer(w->loop, 100, kill_vmm, NULL, &timer), 0);
+	fake.hold_create = fake.die_when_held = true;
 	assert_int_not_equal(world_create(w, "c1"), 0);
 	assert_non_null(strstr(w->err.text, "the VMM has ended"));
 	assert_non_null(strstr(w->err.text, "fake last words"));
-	loop_source_destroy(timer);
 	assert_int_equal(world_recorded_status(w, "c1", NULL), -ENOENT);
 	WORLD_UNTIL(w, w->empty);
+}
+
+#define BOOT_MS 60000
+static struct loop_source *impatience;
+
+/* Time passes as soon as somebody waits for the guest. */
+static void let_it_be_late(void *userdata)
+{
+	struct world *w = userdata;
+
+	if (w->sandbox->containers)
+		clock_ahead_ms += BOOT_MS;
+	else
+		loop_timer_set(impatience, 1);
 }
 
 static int setup_silent(void **state)
@@ -116,7 +123,7 @@ static int setup_silent(void **state)
 	world_setup_bare(state);
 	w = *state;
 	fake.silent = true;
-	w->config.boot_timeout_ms = 300;
+	w->config.boot_timeout_ms = BOOT_MS;
 	world_start_sandbox(w);
 	return 0;
 }
@@ -126,8 +133,10 @@ static void guest_that_does_not_boot_fails_all_who_wait_with_its_console(void **
 	struct world *w = *state;
 
 	world_bundle(w, "c1", "true", "");
+	assert_int_equal(loop_add_timer(w->loop, 0, let_it_be_late, w, &impatience), 0);
 	assert_int_not_equal(world_create(w, "c1"), 0);
-	assert_non_null(strstr(w->err.text, "has not answered within 300 ms"));
+	loop_source_destroy(impatience);
+	assert_non_null(strstr(w->err.text, "has not answered within 60000 ms"));
 	assert_non_null(strstr(w->err.text, "Kernel panic - not syncing"));
 	assert_int_equal(world_recorded_status(w, "c1", NULL), -ENOENT);
 	WORLD_UNTIL(w, w->empty);

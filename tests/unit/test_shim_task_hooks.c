@@ -17,7 +17,7 @@ static int run_hooks(struct world *w, const char *id)
 	r.id = (char *)id;
 	w->err = (struct err)ERR_INIT;
 	return ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "RunHooks",
-				      &r.base, &onggi__sandbox__v1__empty__descriptor, 20000, NULL, &w->err);
+				      &r.base, &onggi__sandbox__v1__empty__descriptor, LIMIT_MS, NULL, &w->err);
 }
 
 static void answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)

@@ -54,8 +54,7 @@ static void vm_ends_with_the_last_running_container(void **state)
 	assert_int_equal(fake.removed_containers, 1);
 	assert_int_equal(world_kill(w, "c2", "", SIGTERM), 0);
 	assert_int_equal(world_wait(w, "c2", ""), 143);
-	world_run_for(w, 20);
-	assert_null(fake.vm);
+	WORLD_UNTIL(w, !fake.vm);
 	assert_false(w->empty);
 }
 
@@ -68,8 +67,7 @@ static void container_created_after_the_vm_ended_starts_it_anew(void **state)
 	assert_int_equal(world_create(w, "c1"), 0);
 	assert_int_equal(world_start(w, "c1", ""), 0);
 	assert_int_equal(world_wait(w, "c1", ""), 0);
-	world_run_for(w, 20);
-	assert_null(fake.vm);
+	WORLD_UNTIL(w, !fake.vm);
 	assert_int_equal(world_create(w, "c2"), 0);
 	assert_int_equal(fake.vms_created, 2);
 	assert_int_equal(world_start(w, "c2", ""), 0);
@@ -302,7 +300,7 @@ static void kill_of_a_process_whose_output_is_stuck_ends_it(void **state)
 	fd = world_fifo(w, "c1", "out", O_RDONLY, path);
 	assert_int_equal(world_create_io(w, "c1", "", path, ""), 0);
 	assert_int_equal(world_start(w, "c1", ""), 0);
-	world_run_for(w, 200);
+	WORLD_UNTIL(w, fake_has_ended("c1"));
 	assert_int_equal(world_state(w, "c1", ""), RUNNING);
 	assert_int_equal(world_kill(w, "c1", "", 9), 0);
 	assert_int_equal(world_wait(w, "c1", ""), 0);
@@ -388,7 +386,7 @@ static void waiters_whose_connection_is_gone_do_not_pile_up(void **state)
 		ttrpc_client_destroy(other);
 		world_run_for(w, 1);
 	}
-	assert_true(w->sandbox->containers->init->n_waiters <= 2);
+	WORLD_UNTIL(w, w->sandbox->containers->init->n_waiters <= 2);
 }
 
 /* ---- the rest of the methods ---- */
@@ -462,7 +460,7 @@ static void who_waits_for_a_paused_container_hears_of_its_resumption_or_end(void
 	WORLD_UNTIL(w, told == 5);
 	nobody.id = (char *)"nobody";
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "WaitResumed", &nobody.base,
-						&onggi__sandbox__v1__empty__descriptor, 20000, NULL, &w->err), -ENOENT);
+						&onggi__sandbox__v1__empty__descriptor, LIMIT_MS, NULL, &w->err), -ENOENT);
 }
 
 static void ignore_result(enum ttrpc_code code, const char *message, const void *response, void *userdata)
@@ -490,7 +488,7 @@ static void those_who_wait_and_leave_make_room_for_others(void **state)
 		/* One more while they wait. */
 		w->err = (struct err)ERR_INIT;
 		assert_int_not_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox", "WaitResumed",
-							    &r.base, &onggi__sandbox__v1__empty__descriptor, 20000, NULL,
+							    &r.base, &onggi__sandbox__v1__empty__descriptor, LIMIT_MS, NULL,
 							    &w->err), 0);
 		assert_non_null(strstr(w->err.text, "too many"));
 		ttrpc_client_destroy(other);
@@ -552,7 +550,7 @@ static int attach(struct world *w, struct ttrpc_client *client, const char *id, 
 	r.exec_id = (char *)exec_id;
 	w->err = (struct err)ERR_INIT;
 	return ttrpc_client_call_wait(client, w->loop, "onggi.sandbox.v1.Sandbox", "Attach",
-				      &r.base, &onggi__sandbox__v1__empty__descriptor, 5000, NULL,
+				      &r.base, &onggi__sandbox__v1__empty__descriptor, LIMIT_MS, NULL,
 				      &w->err);
 }
 
@@ -615,7 +613,7 @@ static void why_a_vm_was_lost_is_told_who_asks(void **state)
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
 						"Info", &empty.base,
 						&onggi__sandbox__v1__info_response__descriptor,
-						5000, &info, &w->err),
+						LIMIT_MS, &info, &w->err),
 			 0);
 	assert_non_null(strstr(info->lost_reason, "the VMM has ended (signal 9)"));
 	assert_non_null(strstr(info->lost_reason, "fake last words"));
@@ -664,7 +662,7 @@ static void texts_of_the_guest_are_shown_without_control_characters(void **state
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
 						"Processes", &r.base,
 						&onggi__sandbox__v1__processes_response__descriptor,
-						5000, &processes, &w->err),
+						LIMIT_MS, &processes, &w->err),
 			 0);
 	assert_int_equal(processes->n_processes, 1);
 	assert_string_equal(processes->processes[0]->command, "evil?[2J");
@@ -673,7 +671,7 @@ static void texts_of_the_guest_are_shown_without_control_characters(void **state
 	assert_int_equal(ttrpc_client_call_wait(w->client, w->loop, "onggi.sandbox.v1.Sandbox",
 						"Info", &empty.base,
 						&onggi__sandbox__v1__info_response__descriptor,
-						5000, &info, &w->err),
+						LIMIT_MS, &info, &w->err),
 			 0);
 	assert_string_equal(info->guest_kernel, "6.1.0-?fake");
 	assert_string_equal(info->accelerator, "tcg");

@@ -347,6 +347,7 @@ static void server_stops_reading_when_answers_are_not_taken(void **state)
 	rig.reply_bytes = 1u << 20;
 	for (i = 0; i < n; i++)
 		raw_request(&rig, (uint32_t)(2 * i + 1), "Big", NULL);
+	rig_run_until(&rig, rig.n_handled >= 16);
 	rig_run_for(&rig, 300);
 	/* The queue, what the socket took, and one more. */
 	assert_in_range(rig.n_handled, 16, 20);
@@ -396,6 +397,7 @@ static void server_holds_at_most_1024_calls(void **state)
 	rig_start(&rig);
 	for (i = 0; i < TTRPC_CALLS_MAX + 2; i++)
 		raw_request(&rig, (uint32_t)(2 * i + 1), "Hold", NULL);
+	rig_run_until(&rig, rig.n_held == TTRPC_CALLS_MAX);
 	rig_run_for(&rig, 200);
 	assert_int_equal(rig.n_held, TTRPC_CALLS_MAX);
 	reply_held(&rig, 500);

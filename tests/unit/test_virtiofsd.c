@@ -256,7 +256,7 @@ static int inner_pidfd(pid_t pid)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < RIG_LIMIT_MS / 10; i++) {
 		_cleanup_free_ char *text = NULL;
 
 		if (io_read_file(AT_FDCWD, path, 256, &text, NULL) == 0 && atoi(text) > 0)
@@ -293,8 +293,8 @@ static void server_dies_with_its_parent(void **state)
 	assert_true(outer >= 0 && inner >= 0);
 	kill(parent, SIGKILL);
 	assert_int_equal(waitpid(parent, NULL, 0), parent);
-	assert_int_equal(poll(&(struct pollfd){ .fd = outer, .events = POLLIN }, 1, 5000), 1);
-	assert_int_equal(poll(&(struct pollfd){ .fd = inner, .events = POLLIN }, 1, 5000), 1);
+	assert_int_equal(poll(&(struct pollfd){ .fd = outer, .events = POLLIN }, 1, RIG_LIMIT_MS), 1);
+	assert_int_equal(poll(&(struct pollfd){ .fd = inner, .events = POLLIN }, 1, RIG_LIMIT_MS), 1);
 	close(outer);
 	close(inner);
 	assert_int_equal(path_remove_tree(AT_FDCWD, dir), 0);

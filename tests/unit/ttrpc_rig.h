@@ -33,7 +33,7 @@
 
 #define SERVICE "test.Service"
 /* Longer than this is a hang. */
-#define RIG_TIMEOUT_MS 20000
+#define RIG_TIMEOUT_MS 200000
 #define HELD_MAX 4096
 
 struct rig {

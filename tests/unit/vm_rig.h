@@ -32,7 +32,7 @@
 
 #define RIG_QEMU "/usr/bin/qemu-system-x86_64"
 #define RIG_BUSYBOX "/bin/busybox"
-#define RIG_LIMIT_MS 60000
+#define RIG_LIMIT_MS 230000
 
 struct rig {
 	struct loop *loop;
