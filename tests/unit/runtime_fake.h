@@ -48,7 +48,7 @@
 #define FAKE_PROCESSES_MAX 16
 #define FAKE_WAITS_MAX 8
 /* Longer than this is a hang. */
-#define FAKE_TIMEOUT_S 60
+#define FAKE_TIMEOUT_S 200
 
 /* ---- the monitor ---- */
 

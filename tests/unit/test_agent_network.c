@@ -24,6 +24,7 @@
 #include "agent/network.h"
 #include "common/io.h"
 #include "tests/unit/check_leaks.h"
+#include "tests/unit/own_clock.h"
 
 #define OUTPUT_MAX (64u << 10)
 /* What one request under test may hold. */
@@ -69,9 +70,21 @@ static void expect_not(const char *command, const char *part)
 		fail_msg("'%s' has '%s':\n%s", command, part, text);
 }
 
-/* All that a request could change; whether the cable carries is found out by the kernel later. */
+/*
+ * All that a request could change; whether the cable carries is found out by the kernel later, and so are the routes
+ * of its own that it makes for IPv6: those are waited for.
+ */
 static char *picture(void)
 {
+	static const char *const own[] = { "multicast ff00::/8 dev eth0", "local fd00::3 dev eth0",
+					   "local fe80::ff:fe00:1 dev eth0" };
+	char command[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		snprintf(command, sizeof(command), "timeout 200 sh -c \"until ip -6 route show table local | "
+			 "grep -q '%s'; do sleep .05; done\"", own[i]);
+		sh(command);
+	}
 	return strdup(output_of("(ip -o addr; ip -o link | grep -o '^.* mtu [0-9]*' | sed 's/<.*>//'; "
 				"ip -4 route show table all; ip -6 route show table all; ip neigh show nud permanent; "
 				"cat /proc/sys/net/ipv6/conf/*/accept_ra) | sed 's/ linkdown//'"));
@@ -423,6 +436,7 @@ static void card_that_comes_late_is_waited_for(void **state)
 {
 	struct plan p, other;
 
+	clock_stop();
 	plan_init(&p);
 	plan_nic(&p, "eth7", 7, 1500);
 	plan_address(&p, "10.7.0.1", 24);
@@ -433,6 +447,7 @@ static void card_that_comes_late_is_waited_for(void **state)
 	sh("ip link add unrelated type bridge");
 	plug("late", 7);
 	assert_int_equal(wait_for_result(), 0);
+	clock_run();
 	expect("ip addr show eth7", "10.7.0.1/24");
 }
 
@@ -442,8 +457,11 @@ static void card_that_never_comes_is_an_error_in_time(void **state)
 
 	plan_usual(&p);
 	plan_nic(&p, "eth9", 9, 1500);
+	clock_stop();
 	assert_int_equal(update(&p), 1);
+	clock_ahead_ms += 10000;
 	assert_int_equal(wait_for_result(), -ENODEV);
+	clock_run();
 	assert_string_equal(result_err.text, "interface 'eth9': no such network card within 10 s");
 	/* Nothing was begun, and the next request is taken. */
 	expect_not("ip link", "eth0");

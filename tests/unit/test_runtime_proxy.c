@@ -42,6 +42,19 @@ static size_t read_to_end(int fd)
 	return total;
 }
 
+/* Until the writer of a pipe is stuck: it takes no more, and nobody reads. */
+static void await_full(int fd)
+{
+	int size = fcntl(fd, F_GETPIPE_SZ), used = 0;
+
+	assert_true(size > 0);
+	for (int i = 0; used < size && i < FAKE_TIMEOUT_S * 100; i++) {
+		assert_int_equal(ioctl(fd, FIONREAD, &used), 0);
+		poll(NULL, 0, 10);
+	}
+	assert_int_equal(used, size);
+}
+
 static void pid_file_of(const struct world *w, char *ret)
 {
 	snprintf(ret, 128, "%s/pid", w->dir);
@@ -219,7 +232,7 @@ static void no_byte_of_a_flood_is_lost_to_a_late_reader(void **state)
 	world_write_spec(&w, false, script);
 	pid = run_detached(&w, (struct stdio_fds){ -1, out.write, -1 });
 	close(out.write);
-	poll(NULL, 0, 100);
+	await_full(out.read);
 	assert_int_equal(read_to_end(out.read), FLOOD_BYTES);
 	assert_int_equal(wait_code(pid), 0);
 	close(out.read);
@@ -251,10 +264,10 @@ static void stuck_reader_does_not_hold_up_signals(void **state)
 	world_write_spec(&w, false, "exec cat /dev/zero");
 	pid = run_detached(&w, (struct stdio_fds){ -1, out.write, -1 });
 	close(out.write);
-	poll(NULL, 0, 100);
+	await_full(out.read);
 	kill(pid, SIGTERM);
 	/* Nobody reads, yet the workload is dead: its status is on disk. */
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < FAKE_TIMEOUT_S * 100; i++) {
 		assert_int_equal(runtime_code(&w, "state", "c"), 0);
 		if (strstr(last_out, "stopped"))
 			break;

@@ -300,6 +300,6 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	alarm(60);
+	alarm(200); /* longer is a hang */
 	return cmocka_run_group_tests_name("runtime_stdio_relay", tests, NULL, NULL);
 }

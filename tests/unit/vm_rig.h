@@ -276,14 +276,6 @@ static inline int rig_remove(struct rig *rig, const char *id)
 	return rig->code;
 }
 
-static inline double rig_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static inline void rig_teardown(struct rig *rig)
 {
 	loop_source_destroy(rig->reader);
