@@ -274,7 +274,7 @@ int command_main(int argc, char **argv)
 	struct runtime rt = { 0 };
 	struct err err = ERR_INIT;
 	int log_fd = STDERR_FILENO;
-	int taken, code;
+	int taken, code, unwritten;
 
 	log_setup(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_INFO, "runtime");
 	taken = options_parse(global_options, argv + (argc > 0), &rt, &err);
@@ -287,8 +287,14 @@ int command_main(int argc, char **argv)
 	} else {
 		code = dispatch(&rt, argv + 1 + taken, log_fd, &err);
 	}
-	if (fflush(stdout) == EOF && code == 0)
+	/* Whoever asked and gets nothing must know; a command that failed has told already. */
+	unwritten = fflush(stdout) == EOF ? -errno : ferror(stdout) ? -EIO : 0;
+	if (unwritten < 0 && code == 0) {
+		err = (struct err)ERR_INIT;
+		err_set_errno(&err, unwritten, "write to stdout");
+		report(&rt, log_fd, err.text);
 		code = EXIT_FAILURE;
+	}
 	free(rt.state_root);
 	if (log_fd != STDERR_FILENO)
 		close(log_fd);

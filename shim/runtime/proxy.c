@@ -2,6 +2,7 @@
 #include "shim/runtime/proxy_internal.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -444,6 +445,49 @@ static void explain_loss(struct proxy *p, struct err *err)
 			p->config->id, reason);
 }
 
+/* Output that its sink did not take, in front of what @err says by now. */
+static void explain_unwritten(struct proxy *p, struct err *err)
+{
+	static const struct {
+		enum stdio_relay_stream stream;
+		const char *name;
+	} outputs[] = { { STDIO_RELAY_ERR, "stderr" }, { STDIO_RELAY_OUT, "stdout" } };
+	uint64_t bytes;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(outputs); i++) {
+		char text[ERR_TEXT_MAX / 4];
+
+		r = stdio_relay_unwritten(p->relay, outputs[i].stream, &bytes);
+		if (r == 0)
+			continue;
+		snprintf(text, sizeof(text), "%" PRIu64 " bytes of the container's %s could not be written: %s",
+			 bytes, outputs[i].name, strerror(-r));
+		if (err->code == 0)
+			err_set(err, r, "%s", text);
+		else
+			err_prefix(err, "%s", text);
+	}
+}
+
+static void explain(struct proxy *p, struct err *err)
+{
+	struct err own = ERR_INIT;
+	char line[ERR_TEXT_MAX + 1];
+
+	if (err) {
+		explain_loss(p, err);
+		explain_unwritten(p, err);
+		return;
+	}
+	/* Nobody else tells; the loss of the machine the monitor has told. */
+	explain_unwritten(p, &own);
+	if (own.code == 0)
+		return;
+	snprintf(line, sizeof(line), "%s\n", own.text);
+	stdio_relay_say(p->relay, line);
+}
+
 int proxy_wait(struct proxy *p, struct err *err)
 {
 	while (!(p->outputs_ended && (p->ended || p->connection_lost))) {
@@ -451,8 +495,7 @@ int proxy_wait(struct proxy *p, struct err *err)
 			break;
 	}
 	console_raw_leave(&p->raw);
-	if (err)
-		explain_loss(p, err);
+	explain(p, err);
 	return p->ended ? (int)(p->status & 0xff) : PROXY_EXIT_LOST;
 }
 

@@ -75,7 +75,8 @@ int proxy_open(const struct proxy_config *config, struct proxy **ret, struct err
 int proxy_start(struct proxy *p, struct err *err);
 /*
  * Move bytes and pass signals until the process has ended and its output was delivered. Returns the
- * exit code, 0 to 255. @err (may be NULL) is set when monitor or virtual machine were lost.
+ * exit code, 0 to 255. @err is set when monitor or virtual machine were lost, or output could not be
+ * written; without it (NULL) the latter is told behind the container's stderr.
  */
 int proxy_wait(struct proxy *p, struct err *err);
 /*

@@ -9,11 +9,19 @@
  * A pump is a small state machine: either it holds bytes and waits for its sink, or it waits for
  * its source. Sources that epoll refuses (regular files, /dev/null) are always ready; then the
  * sink, always a FIFO, paces the pump.
+ *
+ * A reader that has gone ends its stream, and the program writing it gets SIGPIPE, as everywhere. A
+ * sink that refuses bytes for another reason (a full disk) does not: with another runtime the program
+ * would get that errno itself, and most go on, as a server does whose log has no room. An errno
+ * cannot be handed through a pipe into a guest, and SIGPIPE would kill that server; so the bytes are
+ * dropped and counted, and the next ones are tried again: there may be room by then.
  */
 #include "shim/runtime/stdio_relay.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -36,7 +44,9 @@ struct pump {
 	struct end from, to;
 	char *buffer;
 	size_t start, used; /* bytes [start, used) are held */
-	bool source_ended, ended, writer_gone;
+	bool ended, writer_gone;
+	int refusal;   /* the first errno, negative, with which the sink refused bytes; 0: none */
+	uint64_t lost; /* bytes it refused */
 };
 
 struct stdio_relay {
@@ -45,6 +55,7 @@ struct stdio_relay {
 	void *userdata;
 	struct pump pumps[STDIO_RELAY_STREAMS];
 	struct loop_source *report; /* deferred callbacks */
+	struct end words; /* the engine's stderr, kept for stdio_relay_say */
 	bool input_reported, outputs_reported;
 };
 
@@ -149,6 +160,27 @@ static void pump_end(struct pump *p)
 	loop_timer_set(p->relay->report, 0);
 }
 
+/* Whether a sink's errno means that nobody is there any more to read it; EIO: a terminal was hung up. */
+static bool reader_is_gone(const struct end *e, int r)
+{
+	return r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN || (r == -EIO && isatty(e->fd));
+}
+
+/* The sink does not take what is held. Returns whether the pump goes on without that. */
+static bool pump_refused(struct pump *p, int r)
+{
+	if (p->stream == STDIO_RELAY_IN || reader_is_gone(&p->to, r)) {
+		/* Closing the FIFO tells whoever fills it. */
+		pump_end(p);
+		return false;
+	}
+	if (p->refusal == 0)
+		p->refusal = r;
+	p->lost += p->used - p->start;
+	p->start = p->used;
+	return true;
+}
+
 /*
  * Wait for @e; an end that epoll does not know is ready at once, and the other end wakes the pump.
  */
@@ -184,7 +216,11 @@ static void pump_watch(struct pump *p, bool for_sink)
 		if (r == -EPERM)
 			r = end_watch(p, &p->to, LOOP_WRITE);
 	}
-	if (r < 0)
+	if (r == 0)
+		return;
+	if (for_sink && pump_refused(p, r))
+		pump_watch(p, false);
+	else
 		pump_end(p);
 }
 
@@ -197,11 +233,8 @@ static bool pump_write(struct pump *p)
 		pump_watch(p, true);
 		return false;
 	}
-	if (n < 0) {
-		/* The reader is gone. Closing the FIFO tells whoever fills it. */
-		pump_end(p);
-		return false;
-	}
+	if (n < 0)
+		return pump_refused(p, (int)n);
 	p->start += (size_t)n;
 	/* Whether more fits is not known without asking again. */
 	if (p->to.kind == END_CAREFUL && p->start < p->used) {
@@ -268,6 +301,7 @@ int stdio_relay_create(struct loop *loop, const struct stdio_relay_ops *ops, voi
 	r->loop = loop;
 	r->ops = ops;
 	r->userdata = userdata;
+	r->words.fd = -EBADF;
 	for (int i = 0; i < STDIO_RELAY_STREAMS; i++)
 		r->pumps[i] = (struct pump){
 			.relay = r, .stream = i, .from.fd = -EBADF, .to.fd = -EBADF
@@ -291,6 +325,7 @@ void stdio_relay_destroy(struct stdio_relay *r)
 		end_close(&r->pumps[i].to);
 		free(r->pumps[i].buffer);
 	}
+	end_close(&r->words);
 	loop_source_destroy(r->report);
 	free(r);
 }
@@ -315,8 +350,24 @@ int stdio_relay_add(struct stdio_relay *r, enum stdio_relay_stream stream, int e
 	return 0;
 }
 
+/*
+ * Keep stderr for stdio_relay_say where stdout is something that can refuse bytes. Not beside a pipe, a
+ * socket or a terminal, which engines give: they wait for the end of stderr.
+ */
+static void keep_words(struct stdio_relay *r)
+{
+	const struct end *out = &r->pumps[STDIO_RELAY_OUT].to, *err = &r->pumps[STDIO_RELAY_ERR].to;
+	struct stat st;
+
+	if (out->fd < 0 || err->fd < 0 || fstat(out->fd, &st) < 0)
+		return;
+	if (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && !isatty(out->fd)))
+		r->words = (struct end){ .fd = fcntl(err->fd, F_DUPFD_CLOEXEC, 0), .kind = err->kind };
+}
+
 int stdio_relay_start(struct stdio_relay *r)
 {
+	keep_words(r);
 	for (int i = 0; i < STDIO_RELAY_STREAMS; i++) {
 		struct pump *p = &r->pumps[i];
 
@@ -345,4 +396,21 @@ void stdio_relay_writer_gone(struct stdio_relay *r)
 		if (active(p) && p->start == p->used)
 			pump_run(p);
 	}
+}
+
+int stdio_relay_unwritten(const struct stdio_relay *r, enum stdio_relay_stream stream, uint64_t *ret_bytes)
+{
+	*ret_bytes = r->pumps[stream].lost;
+	return r->pumps[stream].refusal;
+}
+
+void stdio_relay_say(struct stdio_relay *r, const char *text)
+{
+	struct pollfd p = { .fd = r->words.fd, .events = POLLOUT };
+	size_t len = strlen(text);
+
+	/* One piece of at most PIPE_BUF: goes whole or not at all, and does not block. */
+	if (r->words.fd >= 0 && len <= PIPE_BUF && poll(&p, 1, 0) == 1)
+		end_write(&r->words, text, len);
+	end_close(&r->words);
 }

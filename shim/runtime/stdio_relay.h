@@ -10,11 +10,14 @@
  * End:      an output ends when its FIFO has ended and its last byte was written, or when its
  *           reader is gone; then our copies of both descriptors are closed, because engines wait
  *           for that.
+ * Refusals: bytes that the engine's end does not take for another reason than that (no room on a
+ *           disk) are dropped and counted, and the stream goes on.
  */
 #ifndef ONGGI_SHIM_RUNTIME_STDIO_RELAY_H
 #define ONGGI_SHIM_RUNTIME_STDIO_RELAY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/cleanup.h"
 #include "common/loop.h"
@@ -55,5 +58,21 @@ int stdio_relay_start(struct stdio_relay *r);
  * that its writer never opened would not end.
  */
 void stdio_relay_writer_gone(struct stdio_relay *r);
+
+/*
+ * Whether the engine's end of an output has refused bytes: 0, or the first errno (negative) with which
+ * it did.
+ *
+ * @ret_bytes  how many bytes were dropped
+ */
+int stdio_relay_unwritten(const struct stdio_relay *r, enum stdio_relay_stream stream,
+			  uint64_t *ret_bytes);
+
+/*
+ * Write a line behind the container's stderr, at most once, where stdout is a file or a device: what
+ * can refuse bytes. Nothing when there is no stderr, or it takes nothing now. At most PIPE_BUF bytes;
+ * never blocks.
+ */
+void stdio_relay_say(struct stdio_relay *r, const char *text);
 
 #endif

@@ -175,6 +175,76 @@ static void run_gives_output_and_exit_code_and_deletes(void **state)
 	world_close(&w);
 }
 
+/* Run a command whose stdout or stderr is a full device. */
+static int run_into_full(struct world *w, bool out_is_full, const char *const *args)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC), other = memfd_create("other", 0), code;
+
+	code = wait_code(start_runtime(w, (struct stdio_fds){ -1, out_is_full ? full : other,
+							      out_is_full ? other : full }, args));
+	close(full);
+	read_back(other, out_is_full ? last_err : last_out);
+	return code;
+}
+
+static void run_whose_output_finds_no_room_says_so_and_keeps_the_exit_code(void **state)
+{
+	struct world w;
+	char log[128];
+
+	world_open(&w);
+	/* It is not ended by the first line that is lost. */
+	world_write_spec(&w, false, "echo out; read x; echo more; echo err >&2; exit 7");
+	assert_int_equal(run_into_full(&w, true, ARGS("run", "--bundle", w.bundle, "c")), 7);
+	assert_contains(last_err, "err\n");
+	assert_contains(last_err, "9 bytes of the container's stdout could not be written: "
+				  "No space left on device");
+	assert_null(strstr(strstr(last_err, "could not") + 1, "could not"));
+	/* Where stderr is the broken one the log has it. */
+	snprintf(log, sizeof(log), "%s/log", w.dir);
+	assert_int_equal(run_into_full(&w, false, ARGS("--log-format=json", "--log", log, "run",
+						      "--bundle", w.bundle, "c")),
+			 7);
+	assert_string_equal(last_out, "out\nmore\n");
+	assert_only_error_line(log, "4 bytes of the container's stderr could not be written: "
+				    "No space left on device");
+	reap_all();
+	world_close(&w);
+}
+
+static void detached_run_whose_output_finds_no_room_says_so_in_stderr(void **state)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC), errors = memfd_create("err", 0);
+	char pid_file[128];
+	struct world w;
+
+	world_open(&w);
+	snprintf(pid_file, sizeof(pid_file), "%s/pid", w.dir);
+	world_write_spec(&w, false, "echo out; exit 7");
+	assert_int_equal(wait_code(start_runtime(&w, (struct stdio_fds){ -1, full, errors },
+						 ARGS("run", "-d", "--bundle", w.bundle, "--pid-file",
+						      pid_file, "c"))),
+			 0);
+	close(full);
+	assert_int_equal(wait_code(read_pid(pid_file)), 7);
+	read_back(errors, last_err);
+	assert_contains(last_err, "4 bytes of the container's stdout could not be written: "
+				  "No space left on device\n");
+	assert_int_equal(runtime_code(&w, "delete", "c"), 0);
+	reap_all();
+	world_close(&w);
+}
+
+static void answer_that_cannot_be_written_fails_the_command(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	assert_int_equal(run_into_full(&w, true, ARGS("features")), 1);
+	assert_contains(last_err, "write to stdout: No space left on device");
+	world_close(&w);
+}
+
 static void run_keep_leaves_a_stopped_container(void **state)
 {
 	struct world w;
@@ -538,6 +608,9 @@ int main(void)
 		leak_checked(preserve_fds_are_refused_by_name),
 		leak_checked(failed_create_tells_engine_once_and_leaves_nothing),
 		leak_checked(run_gives_output_and_exit_code_and_deletes),
+		leak_checked(run_whose_output_finds_no_room_says_so_and_keeps_the_exit_code),
+		leak_checked(detached_run_whose_output_finds_no_room_says_so_in_stderr),
+		leak_checked(answer_that_cannot_be_written_fails_the_command),
 		leak_checked(run_keep_leaves_a_stopped_container),
 		leak_checked(delete_force_kills_what_runs),
 		leak_checked(created_container_can_be_deleted_and_killed),

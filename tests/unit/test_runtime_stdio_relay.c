@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -269,9 +270,11 @@ static void nonblock_is_never_set_on_a_shared_description(void **state)
 	rig_close(&rig);
 }
 
-static void full_device_ends_the_stream_instead_of_spinning(void **state)
+/* A full disk is the user's to mend, and no reason to end who writes: it is no reader that has gone. */
+static void what_a_full_device_refuses_is_dropped_counted_and_told(void **state)
 {
 	struct ends fifo = make_fifo(true);
+	uint64_t lost = 0;
 	struct rig rig;
 
 	rig_open(&rig);
@@ -279,10 +282,77 @@ static void full_device_ends_the_stream_instead_of_spinning(void **state)
 					 open("/dev/full", O_WRONLY | O_CLOEXEC), fifo.read),
 			 0);
 	assert_int_equal(stdio_relay_start(rig.relay), 0);
+	assert_int_equal(stdio_relay_unwritten(rig.relay, STDIO_RELAY_OUT, &lost), 0);
+	assert_int_equal(lost, 0);
 	assert_int_equal(io_write_all(fifo.write, "x", 1), 0);
+	while (stdio_relay_unwritten(rig.relay, STDIO_RELAY_OUT, &lost) == 0)
+		turn(&rig);
+	assert_int_equal(io_write_all(fifo.write, "yz", 2), 0);
+	close(fifo.write);
 	while (!rig.outputs_ended)
 		turn(&rig);
+	assert_int_equal(stdio_relay_unwritten(rig.relay, STDIO_RELAY_OUT, &lost), -ENOSPC);
+	assert_int_equal(lost, 3);
+	assert_int_equal(stdio_relay_unwritten(rig.relay, STDIO_RELAY_ERR, &lost), 0);
+	rig_close(&rig);
+}
+
+static void file_that_has_room_again_gets_what_comes_later(void **state)
+{
+	struct rlimit limit, old;
+	struct ends fifo = make_fifo(true);
+	int file = memfd_create("out", MFD_CLOEXEC);
+	uint64_t lost = 0;
+	char text[16] = "";
+	struct rig rig;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = (struct rlimit){ 2, old.rlim_max };
+	rig_open(&rig);
+	assert_int_equal(stdio_relay_add(rig.relay, STDIO_RELAY_OUT, fcntl(file, F_DUPFD_CLOEXEC, 0),
+					 fifo.read),
+			 0);
+	assert_int_equal(stdio_relay_start(rig.relay), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(io_write_all(fifo.write, "abc", 3), 0);
+	while (stdio_relay_unwritten(rig.relay, STDIO_RELAY_OUT, &lost) == 0)
+		turn(&rig);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(io_write_all(fifo.write, "de", 2), 0);
 	close(fifo.write);
+	while (!rig.outputs_ended)
+		turn(&rig);
+	assert_int_equal(stdio_relay_unwritten(rig.relay, STDIO_RELAY_OUT, &lost), -EFBIG);
+	assert_int_equal(lost, 1);
+	assert_int_equal(pread(file, text, sizeof(text) - 1, 0), 4);
+	assert_string_equal(text, "abde");
+	close(file);
+	rig_close(&rig);
+}
+
+static void reader_that_closes_is_no_failure_to_tell(void **state)
+{
+	struct ends out_fifo = make_fifo(true), err_fifo = make_fifo(true), out = make_pipe();
+	uint64_t lost = 0;
+	struct rig rig;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	rig_open(&rig);
+	assert_int_equal(stdio_relay_add(rig.relay, STDIO_RELAY_OUT, out.write, out_fifo.read), 0);
+	assert_int_equal(stdio_relay_add(rig.relay, STDIO_RELAY_ERR, pair[0], err_fifo.read), 0);
+	close(out.read);
+	close(pair[1]);
+	assert_int_equal(stdio_relay_start(rig.relay), 0);
+	assert_int_equal(io_write_all(out_fifo.write, "x", 1), 0);
+	assert_int_equal(io_write_all(err_fifo.write, "x", 1), 0);
+	while (!rig.outputs_ended)
+		turn(&rig);
+	assert_int_equal(stdio_relay_unwritten(rig.relay, STDIO_RELAY_OUT, &lost), 0);
+	assert_int_equal(stdio_relay_unwritten(rig.relay, STDIO_RELAY_ERR, &lost), 0);
+	close(out_fifo.write);
+	close(err_fifo.write);
 	rig_close(&rig);
 }
 
@@ -296,7 +366,9 @@ int main(void)
 		leak_checked(stdin_of_every_kind_arrives_with_its_end),
 		leak_checked(stdin_that_was_closed_before_is_just_ended),
 		leak_checked(nonblock_is_never_set_on_a_shared_description),
-		leak_checked(full_device_ends_the_stream_instead_of_spinning),
+		leak_checked(what_a_full_device_refuses_is_dropped_counted_and_told),
+		leak_checked(file_that_has_room_again_gets_what_comes_later),
+		leak_checked(reader_that_closes_is_no_failure_to_tell),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

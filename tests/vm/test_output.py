@@ -118,3 +118,15 @@ def reader_gone(box):
     process.stdout.close()
     code = process.wait(timeout=60)
     check(code != 0, "exit code 0 although nobody read")
+
+
+@claim("output that finds no room is dropped and told at the end; the container goes on to its own exit code")
+def no_room(box):
+    bundle = box.bundle(["sh", "-c", "echo out; echo more; echo err >&2; exit 7"])
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(box.argv("run", "-b", bundle, "c1"), env=box.env, stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=90)
+    check_equal(done.returncode, 7, f"exit code ({done.stderr!r})")
+    check("err\n" in done.stderr, f"stderr: {done.stderr!r}")
+    check_equal(done.stderr.count("9 bytes of the container's stdout could not be written: No space left on device"), 1,
+                f"words about it in {done.stderr!r}")
