@@ -159,6 +159,11 @@ int ttrpc_client_create(struct loop *loop, int fd, void (*gone)(void *userdata),
  * has that was saved and goes on elsewhere. It refuses stream ids that it has seen.
  */
 void ttrpc_client_skip_streams(struct ttrpc_client *client, uint32_t n);
+/*
+ * Close the connection to a peer that is of no use: the calls in flight end with this, later ones
+ * with -EPIPE. @gone does not run.
+ */
+void ttrpc_client_abandon(struct ttrpc_client *client, enum ttrpc_code code, const char *message);
 void ttrpc_client_destroy(struct ttrpc_client *client);
 DEFINE_CLEANUP(struct ttrpc_client *, ttrpc_client_destroy);
 
@@ -191,6 +196,8 @@ int ttrpc_client_call_wait(struct ttrpc_client *client, struct loop *loop, const
 			   const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
 			   void *ret_response, struct err *err);
 
+/* How long a server may leave its queue of connections full. */
+#define TTRPC_CONNECT_TIMEOUT_S 10
 /*
  * Connect to a unix socket path (longer than sun_path: through /proc/self/fd of its folder).
  * Errnos of connect(2), with the path; -ETIMEDOUT: its queue stays full.

@@ -110,6 +110,14 @@ static void client_lost(struct ttrpc_client *client, const char *message)
 	client_release(client);
 }
 
+void ttrpc_client_abandon(struct ttrpc_client *client, enum ttrpc_code code, const char *message)
+{
+	client_hold(client);
+	client_disconnect(client);
+	client_end_calls(client, code, message);
+	client_release(client);
+}
+
 void ttrpc_client_destroy(struct ttrpc_client *client)
 {
 	if (!client)

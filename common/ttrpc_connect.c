@@ -12,8 +12,6 @@
 
 #include "common/ttrpc.h"
 
-/* How long a server may leave its queue of connections full. */
-#define CONNECT_TIMEOUT_S 10
 /* Connections that wait to be accepted. */
 #define LISTEN_BACKLOG 64
 
@@ -51,7 +49,7 @@ static int fill_address(const char *path, struct sockaddr_un *addr, int *ret_dir
 
 int ttrpc_connect_unix(const char *path, int *ret_fd, struct err *err)
 {
-	const struct timeval limit = { .tv_sec = CONNECT_TIMEOUT_S };
+	const struct timeval limit = { .tv_sec = TTRPC_CONNECT_TIMEOUT_S };
 	_cleanup_close_ int dirfd = -EBADF;
 	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un addr;

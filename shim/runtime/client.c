@@ -24,7 +24,7 @@ static char *text(const char *s)
 	return (char *)(s ? s : "");
 }
 
-int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata,
+int client_connect(const char *socket, const char *id, void (*gone)(void *userdata), void *userdata,
 		   struct client **ret, struct err *err)
 {
 	_cleanup_(client_destroy_p) struct client *c = calloc(1, sizeof(*c));
@@ -36,7 +36,13 @@ int client_connect(const char *socket, void (*gone)(void *userdata), void *userd
 	r = loop_create(&c->loop);
 	if (r < 0)
 		return err_set_errno(err, r, "client");
+	c->socket = strdup(socket);
+	if (!c->socket)
+		return err_set_errno(err, -ENOMEM, "client");
 	r = ttrpc_connect_unix(socket, &fd, err);
+	/* Its queue is full of those that wait already. */
+	if (r == -ETIMEDOUT)
+		return client_describe_stuck(socket, id, TTRPC_CONNECT_TIMEOUT_S * 1000, err);
 	if (r < 0)
 		return r;
 	r = ttrpc_client_create(c->loop, fd, gone, userdata, &c->ttrpc);
@@ -51,8 +57,11 @@ void client_destroy(struct client *c)
 {
 	if (!c)
 		return;
+	client_watch_end(c);
 	ttrpc_client_destroy(c->ttrpc);
+	loop_source_destroy(c->silence);
 	loop_destroy(c->loop);
+	free(c->socket);
 	free(c);
 }
 
@@ -61,12 +70,20 @@ struct loop *client_loop(struct client *c)
 	return c->loop;
 }
 
-/* A call of the Task service without an answer of interest. */
-static int call(struct client *c, const char *method, const ProtobufCMessage *request,
+/* Calls without an answer of interest. */
+static int call(struct client *c, const char *id, const char *method, const ProtobufCMessage *request,
 		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, struct err *err)
 {
-	return ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, method, request, response,
-				      timeout_ms, NULL, err);
+	return client_call_wait(c, id, &(struct client_method){ TASK, method, response }, request, timeout_ms,
+				NULL, err);
+}
+
+static int call_sandbox(struct client *c, const char *id, const char *method, const ProtobufCMessage *request,
+			uint64_t timeout_ms, struct err *err)
+{
+	const struct client_method m = { SANDBOX, method, &onggi__sandbox__v1__empty__descriptor };
+
+	return client_call_wait(c, id, &m, request, timeout_ms, NULL, err);
 }
 
 /* An answer that is waited for with an eye on other things. */
@@ -131,9 +148,11 @@ int client_create(struct client *c, struct client_process p, const char *bundle,
 	req.stdin = text(stdio->in);
 	req.stdout = text(stdio->out);
 	req.stderr = text(stdio->err);
+	client_watch_begin(c, p.id);
 	r = create_and_attach(c, p, &req, timeout_ms, &created, &attached);
 	while (r == 0 && !*stop && !(created.done && attached.done))
 		r = loop_run_once(c->loop);
+	client_watch_end(c);
 	if (!created.done || !attached.done) {
 		/* Ends the calls in flight, which tells the monitor too. */
 		ttrpc_client_destroy(TAKE_PTR(c->ttrpc));
@@ -162,16 +181,14 @@ int client_exec(struct client *c, struct client_process p, const char *process,
 	req.stdout = text(stdio->out);
 	req.stderr = text(stdio->err);
 	req.spec = &spec;
-	return call(c, "Exec", &req.base, EMPTY, 0, err);
+	return call(c, p.id, "Exec", &req.base, EMPTY, 0, err);
 }
 
 int client_attach(struct client *c, struct client_process p, struct err *err)
 {
 	Onggi__Sandbox__V1__AttachRequest req = attach_request(p);
 
-	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Attach", &req.base,
-				      &onggi__sandbox__v1__empty__descriptor, CLIENT_TIMEOUT_MS,
-				      NULL, err);
+	return call_sandbox(c, p.id, "Attach", &req.base, CLIENT_TIMEOUT_MS, err);
 }
 
 int client_run_hooks(struct client *c, const char *id, struct err *err)
@@ -179,8 +196,7 @@ int client_run_hooks(struct client *c, const char *id, struct err *err)
 	Onggi__Sandbox__V1__RunHooksRequest req = ONGGI__SANDBOX__V1__RUN_HOOKS_REQUEST__INIT;
 
 	req.id = text(id);
-	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "RunHooks", &req.base,
-				      &onggi__sandbox__v1__empty__descriptor, 0, NULL, err);
+	return call_sandbox(c, id, "RunHooks", &req.base, 0, err);
 }
 
 int client_wait_resumed(struct client *c, const char *id, struct err *err)
@@ -188,8 +204,7 @@ int client_wait_resumed(struct client *c, const char *id, struct err *err)
 	Onggi__Sandbox__V1__WaitResumedRequest req = ONGGI__SANDBOX__V1__WAIT_RESUMED_REQUEST__INIT;
 
 	req.id = text(id);
-	return ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "WaitResumed", &req.base,
-				      &onggi__sandbox__v1__empty__descriptor, 0, NULL, err);
+	return call_sandbox(c, id, "WaitResumed", &req.base, 0, err);
 }
 
 int client_start(struct client *c, struct client_process p, struct err *err)
@@ -198,7 +213,7 @@ int client_start(struct client *c, struct client_process p, struct err *err)
 
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
-	return call(c, "Start", &req.base, &containerd__task__v2__start_response__descriptor, 0,
+	return call(c, p.id, "Start", &req.base, &containerd__task__v2__start_response__descriptor, 0,
 		    err);
 }
 
@@ -216,7 +231,7 @@ static Containerd__Task__V2__KillRequest kill_request(struct client_process p, i
 int client_kill(struct client *c, struct client_process p, int signal, bool all, struct err *err)
 {
 	Containerd__Task__V2__KillRequest req = kill_request(p, signal, all);
-	int r = call(c, "Kill", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+	int r = call(c, p.id, "Kill", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
 
 	/* The words that containerd and CRI-O look for. A monitor that ends takes its containers along. */
 	if (r == -ENOENT || r == -ESRCH || r == -EPIPE)
@@ -229,8 +244,9 @@ int client_ping(struct client *c, const char *id, uint64_t timeout_ms, struct er
 	Containerd__Task__V2__ConnectRequest req = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
 
 	req.id = text(id);
-	return call(c, "Connect", &req.base, &containerd__task__v2__connect_response__descriptor,
-		    timeout_ms, err);
+	return ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, "Connect", &req.base,
+				      &containerd__task__v2__connect_response__descriptor, timeout_ms,
+				      NULL, err);
 }
 
 int client_delete(struct client *c, struct client_process p, struct err *err)
@@ -239,7 +255,7 @@ int client_delete(struct client *c, struct client_process p, struct err *err)
 
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
-	return call(c, "Delete", &req.base, &containerd__task__v2__delete_response__descriptor,
+	return call(c, p.id, "Delete", &req.base, &containerd__task__v2__delete_response__descriptor,
 		    CLIENT_TIMEOUT_MS, err);
 }
 
@@ -248,7 +264,7 @@ int client_pause(struct client *c, const char *id, struct err *err)
 	Containerd__Task__V2__PauseRequest req = CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
 
 	req.id = text(id);
-	return call(c, "Pause", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+	return call(c, id, "Pause", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
 }
 
 int client_resume(struct client *c, const char *id, struct err *err)
@@ -256,7 +272,7 @@ int client_resume(struct client *c, const char *id, struct err *err)
 	Containerd__Task__V2__ResumeRequest req = CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
 
 	req.id = text(id);
-	return call(c, "Resume", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
+	return call(c, id, "Resume", &req.base, EMPTY, CLIENT_TIMEOUT_MS, err);
 }
 
 int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms,
@@ -268,6 +284,9 @@ int client_wait(struct client *c, struct client_process p, uint64_t timeout_ms,
 
 	req.id = text(p.id);
 	req.exec_id = text(p.exec_id);
+	r = client_is_stuck(c, p.id, err);
+	if (r < 0)
+		return r;
 	r = ttrpc_client_call_wait(c->ttrpc, c->loop, TASK, "Wait", &req.base,
 				   &containerd__task__v2__wait_response__descriptor, timeout_ms,
 				   &response, err);
@@ -359,15 +378,14 @@ int client_wait_async(struct client *c, struct client_process p,
 
 /* ---- the sandbox ---- */
 
-int client_lost_reason(struct client *c, char **ret, struct err *err)
+int client_lost_reason(struct client *c, const char *id, char **ret, struct err *err)
 {
+	const struct client_method m = { SANDBOX, "Info", &onggi__sandbox__v1__info_response__descriptor };
 	Onggi__Sandbox__V1__Empty req = ONGGI__SANDBOX__V1__EMPTY__INIT;
 	Onggi__Sandbox__V1__InfoResponse *response = NULL;
 	int r;
 
-	r = ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Info", &req.base,
-				   &onggi__sandbox__v1__info_response__descriptor,
-				   CLIENT_TIMEOUT_MS, &response, err);
+	r = client_call_wait(c, id, &m, &req.base, CLIENT_TIMEOUT_MS, &response, err);
 	if (r < 0)
 		return r;
 	if (!response->lost_reason[0])
@@ -407,14 +425,14 @@ static int copy_processes(const Onggi__Sandbox__V1__ProcessesResponse *response,
 int client_processes(struct client *c, const char *id, struct client_guest_process **ret,
 		     size_t *ret_n, struct err *err)
 {
+	const struct client_method m = { SANDBOX, "Processes",
+					 &onggi__sandbox__v1__processes_response__descriptor };
 	Onggi__Sandbox__V1__ProcessesRequest req = ONGGI__SANDBOX__V1__PROCESSES_REQUEST__INIT;
 	Onggi__Sandbox__V1__ProcessesResponse *response = NULL;
 	int r;
 
 	req.id = text(id);
-	r = ttrpc_client_call_wait(c->ttrpc, c->loop, SANDBOX, "Processes", &req.base,
-				   &onggi__sandbox__v1__processes_response__descriptor,
-				   CLIENT_TIMEOUT_MS, &response, err);
+	r = client_call_wait(c, id, &m, &req.base, CLIENT_TIMEOUT_MS, &response, err);
 	if (r < 0)
 		return r;
 	r = copy_processes(response, ret, ret_n, err);

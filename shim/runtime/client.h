@@ -8,7 +8,8 @@
  *           logger escapes.
  * Words:    engines match texts. A call about a process that is gone yields -ESRCH and "container
  *           not running".
- * Limits:   CLIENT_TIMEOUT_MS for each call but Create (boots a VM), Exec, Start and Wait.
+ * Limits:   CLIENT_TIMEOUT_MS for each call but Create (boots a VM), Exec, Start and Wait. Whatever is
+ *           waited for but Wait, a monitor that hangs ends it: -ETIMEDOUT, and the text names process and remedy.
  */
 #ifndef ONGGI_SHIM_RUNTIME_CLIENT_H
 #define ONGGI_SHIM_RUNTIME_CLIENT_H
@@ -23,22 +24,33 @@
 
 /* Under emulation with many guests at once a pause or kill can take seconds. */
 #define CLIENT_TIMEOUT_MS 60000
+/* A monitor that has not answered for so long hangs, ms: what it does itself takes 5 s at most, on a busy host more. */
+#define CLIENT_STUCK_MS 20000
 /* Beside the guest's own time to boot. */
 #define CLIENT_CREATE_MARGIN_MS 60000
 
 struct client;
 
 /*
- * @gone (may be NULL) runs once when the monitor closes the connection. -ECONNREFUSED, -ENOENT: no
- * monitor there.
+ * @id: the container that it is about, for texts. @gone (may be NULL) runs once when the monitor closes the connection. -ECONNREFUSED, -ENOENT: no
+ * monitor there. -ETIMEDOUT: it hangs.
  */
-int client_connect(const char *socket, void (*gone)(void *userdata), void *userdata,
+int client_connect(const char *socket, const char *id, void (*gone)(void *userdata), void *userdata,
 		   struct client **ret, struct err *err);
 void client_destroy(struct client *c);
 DEFINE_CLEANUP(struct client *, client_destroy);
 
 /* The loop its calls run in. */
 struct loop *client_loop(struct client *c);
+
+/*
+ * Watch the monitor while the caller runs the loop for calls about container @id (borrowed until
+ * client_watch_end). When it hangs, all calls in flight end with -ETIMEDOUT.
+ */
+void client_watch_begin(struct client *c, const char *id);
+void client_watch_end(struct client *c);
+/* 0, or -ETIMEDOUT with the reason when the monitor was found to hang. */
+int client_is_stuck(const struct client *c, const char *id, struct err *err);
 
 /* A process of the monitor: @exec_id is NULL for the container's first one. */
 struct client_process {
@@ -120,7 +132,7 @@ int client_wait_oom_async(struct client *c, const char *id, uint64_t seen,
 			  void *userdata, struct err *err);
 
 /* Why the monitor's VM was given up, freed by the caller; -ENODATA: it was not. */
-int client_lost_reason(struct client *c, char **ret, struct err *err);
+int client_lost_reason(struct client *c, const char *id, char **ret, struct err *err);
 
 /* One process as the guest numbers it. */
 struct client_guest_process {

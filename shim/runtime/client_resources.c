@@ -13,6 +13,7 @@
 
 int client_update(struct client *c, const char *id, const char *resources, struct err *err)
 {
+	const struct client_method m = { CLIENT_TASK_SERVICE, "Update", &containerd__task__v2__empty__descriptor };
 	Containerd__Task__V2__UpdateTaskRequest req = CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
 	Containerd__Task__V2__Any any = CONTAINERD__TASK__V2__ANY__INIT;
 
@@ -21,9 +22,7 @@ int client_update(struct client *c, const char *id, const char *resources, struc
 	any.value.len = strlen(resources);
 	req.id = (char *)(uintptr_t)id;
 	req.resources = &any;
-	return ttrpc_client_call_wait(c->ttrpc, c->loop, CLIENT_TASK_SERVICE, "Update", &req.base,
-				      &containerd__task__v2__empty__descriptor, CLIENT_TIMEOUT_MS, NULL,
-				      err);
+	return client_call_wait(c, id, &m, &req.base, CLIENT_TIMEOUT_MS, NULL, err);
 }
 
 static struct client_stats stats_of(const Containerd__Task__V2__StatsResponse *response)
@@ -39,15 +38,15 @@ static struct client_stats stats_of(const Containerd__Task__V2__StatsResponse *r
 
 int client_stats(struct client *c, const char *id, struct client_stats *ret, struct err *err)
 {
+	const struct client_method m = { CLIENT_TASK_SERVICE, "Stats",
+					 &containerd__task__v2__stats_response__descriptor };
 	Containerd__Task__V2__StatsRequest req = CONTAINERD__TASK__V2__STATS_REQUEST__INIT;
 	Containerd__Task__V2__StatsResponse *response = NULL;
 	struct client_stats stats;
 	int r;
 
 	req.id = (char *)(uintptr_t)id;
-	r = ttrpc_client_call_wait(c->ttrpc, c->loop, CLIENT_TASK_SERVICE, "Stats", &req.base,
-				   &containerd__task__v2__stats_response__descriptor,
-				   CLIENT_TIMEOUT_MS, &response, err);
+	r = client_call_wait(c, id, &m, &req.base, CLIENT_TIMEOUT_MS, &response, err);
 	if (r < 0)
 		return r;
 	stats = stats_of(response);

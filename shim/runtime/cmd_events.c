@@ -125,11 +125,15 @@ static int watch(struct watch *w)
 	r = loop_add_timer(client_loop(w->client), 0, on_timer, w, &w->timer);
 	if (r < 0)
 		return err_set_errno(w->err, r, "events");
+	client_watch_begin(w->client, w->id);
 	wait_oom(w);
 	while (w->code == 0 && !w->ended && r >= 0)
 		r = loop_run_once(client_loop(w->client));
 	loop_source_destroy(w->timer);
 	w->timer = NULL;
+	client_watch_end(w->client);
+	if (w->code == 0)
+		w->code = client_is_stuck(w->client, w->id, w->err);
 	/* The answers that come now are to nobody. */
 	w->ended = true;
 	return w->code < 0 ? w->code : 0;

@@ -122,7 +122,7 @@ int container_connect(const struct container *c, struct client **ret, struct err
 		return err_set(err, -ESRCH, "container not running");
 	if (container_socket(c->state_root, c->record->sandbox, &socket) < 0)
 		return err_set_errno(err, -ENOMEM, "container");
-	r = client_connect(socket, NULL, NULL, ret, err);
+	r = client_connect(socket, c->record->id, NULL, NULL, ret, err);
 	/* A monitor that is about to end: its containers go with it. */
 	if (r == -ECONNREFUSED || r == -ENOENT)
 		return err_set(err, -ESRCH, "container not running");
@@ -201,11 +201,11 @@ void container_kill_stuck_monitor(struct container *c)
 		return;
 	r = container_connect(c, &client, &ignored);
 	if (r == 0)
-		r = client_ping(client, c->record->id, CONTAINER_STUCK_MS, &ignored);
+		r = client_ping(client, c->record->id, CLIENT_STUCK_MS, &ignored);
 	if (r != -ETIMEDOUT || sandbox_record_load(c->rootfd, c->record->sandbox, &sandbox, NULL) < 0)
 		return;
 	log_warning("the monitor of sandbox '%s' has not answered for %d s: it is killed, and the sandbox's containers with it",
-		    sandbox->id, CONTAINER_STUCK_MS / 1000);
+		    sandbox->id, CLIENT_STUCK_MS / 1000);
 	process_id_kill(&sandbox->monitor, CONTAINER_STOP_TIMEOUT_MS);
 	container_refresh(c, &ignored);
 }

@@ -50,8 +50,6 @@ int container_refresh(struct container *c, struct err *err);
 
 /* How long each step of a removal may take. */
 #define CONTAINER_STOP_TIMEOUT_MS 10000
-/* A monitor that has not answered for so long hangs, ms: what it does itself takes 5 s at most, on a busy host more. */
-#define CONTAINER_STUCK_MS 20000
 
 /* Wait for the end of a monitor that does not answer any more, and clean up after it. */
 void container_bury_sandbox(const char *state_root, int rootfd, const char *sandbox);
@@ -73,7 +71,7 @@ void container_settle_sandbox(const char *state_root, int rootfd, const char *sa
 int container_delete(struct container *c, struct err *err);
 
 /*
- * Before a delete that is forced: kill the sandbox's monitor, and so its VM, if it does not answer within CONTAINER_STUCK_MS,
+ * Before a delete that is forced: kill the sandbox's monitor, and so its VM, if it does not answer within CLIENT_STUCK_MS,
  * with a warning. @c says then that it has stopped.
  */
 void container_kill_stuck_monitor(struct container *c);

@@ -333,7 +333,7 @@ static int open_steps(struct proxy *p, struct err *err)
 	const struct proxy_config *c = p->config;
 	int r;
 
-	r = client_connect(c->socket, on_gone, p, &p->client, err);
+	r = client_connect(c->socket, c->id, on_gone, p, &p->client, err);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		p->connection_lost = true;
 	if (r < 0)
@@ -440,7 +440,7 @@ static void explain_loss(struct proxy *p, struct err *err)
 		err_set(err, -EPIPE, "the sandbox monitor of container '%s' has ended",
 			p->config->id);
 	else if (p->status == PROXY_EXIT_LOST && !p->connection_lost &&
-		 client_lost_reason(p->client, &reason, NULL) == 0)
+		 client_lost_reason(p->client, p->config->id, &reason, NULL) == 0)
 		err_set(err, -EPIPE, "the virtual machine of container '%s' was lost: %s",
 			p->config->id, reason);
 }

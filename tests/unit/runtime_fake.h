@@ -271,12 +271,22 @@ static void fake_exec(struct ttrpc_call *call, const void *request, void *userda
 	ttrpc_call_reply(call, &out.base);
 }
 
+/* A guest that takes its time: while there is a file "slow" in the state root. */
+#define FAKE_SLOW_MS 1500
+
+static void fake_answer_start(void *userdata)
+{
+	Containerd__Task__V2__StartResponse out = CONTAINERD__TASK__V2__START_RESPONSE__INIT;
+
+	ttrpc_call_reply(userdata, &out.base);
+}
+
 static void fake_start(struct ttrpc_call *call, const void *request, void *userdata)
 {
 	const Containerd__Task__V2__StartRequest *in = request;
-	Containerd__Task__V2__StartResponse out = CONTAINERD__TASK__V2__START_RESPONSE__INIT;
 	struct fake *f = userdata;
 	struct fake_process *p = fake_find(f, in->id, in->exec_id);
+	struct loop_source *late;
 	pid_t monitor;
 
 	if (!p) {
@@ -303,7 +313,10 @@ static void fake_start(struct ttrpc_call *call, const void *request, void *userd
 	if (loop_add_child(f->loop, p->pid, fake_on_child, p, &p->child) < 0)
 		abort();
 	fake_save(f, p, CONTAINER_RUNNING);
-	ttrpc_call_reply(call, &out.base);
+	if (faccessat(f->rootfd, "slow", F_OK, 0) < 0)
+		fake_answer_start(call);
+	else if (loop_add_timer(f->loop, FAKE_SLOW_MS, fake_answer_start, call, &late) < 0)
+		abort();
 }
 
 static void fake_signal(struct fake *f, struct fake_process *p, int signo)

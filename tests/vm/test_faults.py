@@ -267,13 +267,16 @@ def leak_check(box):
         harness.SETTLE_LIMIT = limit
 
 
-@claim("a monitor that hangs: state and list answer, delete --force kills it, says so and leaves nothing")
+@claim("a monitor that hangs: state and list answer, exec names it, delete --force kills it, says so and leaves nothing")
 def hanging_monitor(box):
     box.start(["sleep", "1000"])
     with open(os.path.join(box.root, "sandboxes", "c1", "state.json")) as f:
         monitor = json.load(f)["monitor"]["pid"]
     os.kill(monitor, signal.SIGSTOP)
     check_equal((box.status(), box.ok("list", "--quiet").text), ("running", "c1\n"), "state and list")
+    result = box.command("exec", "c1", "true")
+    check_equal(result.code, 255, f"exit code of exec ({result!r})")
+    check_in(f"(process {monitor}) has not answered for 20 s: 'delete --force c1' ends it", result.errors, "error")
     result = box.ok("delete", "--force", "c1")
     check_in("has not answered for 20 s: it is killed", result.errors, "warning")
     check_equal(box.containers(), [], "containers")
