@@ -11,6 +11,7 @@
  *   descriptors    first, so that nothing later can leak one
  *   namespaces     need CAP_SYS_ADMIN: before capabilities; and so does the root
  *   capabilities   bounding set needs CAP_SETPCAP: before the permitted set goes
+ *   user           needs capabilities, and ends with none of the permitted set: between the two
  *   no_new_privs   any time before exec
  *   parent         last: changing credentials clears PDEATHSIG. A parent that died before has closed
  *                  its end of the report pipe (in a new PID namespace getppid tells nothing).
@@ -166,6 +167,19 @@ static int step_bounding_set(struct child *c)
 	return 0;
 }
 
+/* System calls: libc's functions of these names would signal threads, of which there are none. */
+static int step_user(struct child *c)
+{
+	uint32_t id = c->jail->user;
+
+	if (id == 0)
+		return 0;
+	if (syscall(SYS_setgroups, c->jail->with_group ? 1 : 0, &c->jail->group) < 0 || syscall(SYS_setresgid, id, id, id) < 0 ||
+	    syscall(SYS_setresuid, id, id, id) < 0)
+		return -errno;
+	return 0;
+}
+
 static int step_capabilities(struct child *c)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -209,6 +223,7 @@ static const struct {
 	{ "start a session", step_session },
 	{ "set the secure bits", step_secure_bits },
 	{ "drop the bounding set", step_bounding_set },
+	{ "change to its user", step_user },
 	{ "drop capabilities", step_capabilities },
 	{ "set no_new_privs", step_no_new_privs },
 	{ "tie to the parent", step_parent },
@@ -274,6 +289,8 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, struct err *err)
 	if (jail->n_fds > JAIL_FDS_MAX)
 		return err_set(err, -EINVAL, "start '%s': %zu descriptors are too many", jail->path,
 			       jail->n_fds);
+	if (jail->user != 0 && jail->keep_caps != 0)
+		return err_set(err, -EINVAL, "start '%s': another user keeps no capabilities", jail->path);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set_errno(err, -errno, "start '%s': pipe", jail->path);
 	in = fds[0];

@@ -8,8 +8,9 @@
  * After it: the program dies with its parent; has no_new_privs, only the capabilities asked for
  *           (bounding set too), own namespaces, rlimits, a clean environment, stdin and stdout
  *           null, stderr a pipe, not one descriptor but those listed, and (if asked for) a root
- *           file system that shows the places listed and nothing else (jail_root.h).
- * Not here: uid, seccomp, cgroup.
+ *           file system that shows the places listed and nothing else (jail_root.h), a user, and no
+ *           supplementary group but one asked for.
+ * Not here: seccomp, cgroup.
  */
 #ifndef ONGGI_HYPERVISOR_JAIL_H
 #define ONGGI_HYPERVISOR_JAIL_H
@@ -37,6 +38,9 @@ struct jail {
 	int unshare_flags;
 	const struct jail_place *places; /* in the program's own root; borrowed. NULL: the caller's root */
 	size_t n_places;
+	uint32_t user;       /* uid and gid, which cost it all keep_caps; 0: the caller's */
+	bool with_group;     /* such a user has @group as its only supplementary one; else none */
+	gid_t group;
 	bool caps_of_any_uid; /* a change of the effective uid takes none of them away */
 	uint64_t keep_caps;  /* bit N: CAP_N stays (as far as the caller has it) */
 	uint64_t nofile_max; /* RLIMIT_NOFILE, lowered to the hard limit; 0: as inherited */
@@ -49,7 +53,7 @@ struct jail {
  * @ret_pid  the child; the caller reaps it
  *
  * Returns 0 once the program runs (exec succeeded), or what the step or exec failed with: -ENOENT,
- * -EACCES, -EPERM, -EINVAL more than JAIL_FDS_MAX descriptors, errnos of fork and pipe. The child
+ * -EACCES, -EPERM, -EINVAL more than JAIL_FDS_MAX descriptors or a user with keep_caps, errnos of fork and pipe. The child
  * is reaped then.
  */
 int jail_spawn(const struct jail *jail, pid_t *ret_pid, struct err *err);

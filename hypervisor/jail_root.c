@@ -140,6 +140,7 @@ int jail_root_enter(const struct jail_place *places, size_t n, size_t *ret_place
 	int r;
 
 	*ret_place = n;
+	umask(0022); /* its folders are for the program, whoever that is */
 	r = begin(&root);
 	if (r < 0)
 		return r;

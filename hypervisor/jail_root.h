@@ -36,7 +36,7 @@ struct jail_place {
 /*
  * Make that root of @places, in their order, and enter it. The caller is in a mount namespace of
  * its own (CLONE_NEWNS), for JAIL_PLACE_PROC in a PID namespace of its own, has CAP_SYS_ADMIN, and
- * ends if this fails.
+ * ends if this fails. The process' umask is 0022 then.
  *
  * @ret_place  index of the place that could not be shown; @n: it was none of them
  *

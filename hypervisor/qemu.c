@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"
@@ -40,6 +41,7 @@
 #include "hypervisor/qmp.h"
 #include "hypervisor/tsc.h"
 #include "hypervisor/vm.h"
+#include "hypervisor/vmm_user.h"
 
 #define CONSOLE_FILE "console.log"
 #define STDERR_FILE "vmm.log"
@@ -394,6 +396,14 @@ static int streams_open(struct streams *s, struct err *err)
 	return 0;
 }
 
+/* QEMU is neither the file's owner nor in its group. */
+static bool others_may_read(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (st.st_mode & S_IROTH);
+}
+
 static int check_files(const struct vm_config *config, struct err *err)
 {
 	const struct {
@@ -413,6 +423,9 @@ static int check_files(const struct vm_config *config, struct err *err)
 				       path);
 		if (access(path, files[i].mode) < 0)
 			return err_set_errno(err, -errno, "%s '%s'", files[i].what, path);
+		if (!others_may_read(path))
+			return err_set(err, -EACCES, "%s '%s': a VMM has a user of its own, who may not read it: chmod o+r",
+				       files[i].what, path);
 	}
 	return 0;
 }
@@ -446,7 +459,9 @@ static int spawn(struct qemu_vm *q, const struct vm_config *config, struct strea
 	char **argv, text[16];
 	int r;
 
-	r = qemu_cmdline_build(config, &numbers, khz, &argv, err);
+	r = vmm_user_set(config, &jail, err);
+	if (r == 0)
+		r = qemu_cmdline_build(config, &numbers, khz, &argv, err);
 	if (r < 0)
 		return r;
 	jail.argv = argv;

@@ -410,12 +410,12 @@ static int write_meta(struct template_draft *d, const char *description, struct 
 	return r < 0 ? err_set_errno(err, r, "template %s: '%s'", d->name, META_FILE) : 0;
 }
 
-/* From now on nobody writes them, us included. */
+/* From now on nobody writes them, us included. The memory was the VMM's. */
 static int publish(struct template_draft *d, struct err *err)
 {
 	char path[TEMPLATE_NAME_BYTES + 8];
 
-	if (fchmod(d->memory_fd, 0400) < 0 || fchmod(d->state_fd, 0400) < 0)
+	if (fchown(d->memory_fd, geteuid(), (gid_t)-1) < 0 || fchmod(d->memory_fd, 0400) < 0 || fchmod(d->state_fd, 0400) < 0)
 		return err_set_errno(err, -errno, "template %s: publish", d->name);
 	beside(path, sizeof(path), d->name, ".new");
 	if (renameat2(d->store, path, d->store, d->name, RENAME_NOREPLACE) == 0)

@@ -112,6 +112,25 @@ static void capabilities_asked_for_stay_and_no_other(void **state)
 	free(status);
 }
 
+static void program_has_the_user_asked_for_and_nothing_of_the_callers(void **state)
+{
+	struct jail jail = plain;
+	char *status;
+
+	jail.user = 0x70000123;
+	status = told_by(&jail, "cat /proc/self/status");
+	assert_field(status, "Uid", "1879048483\t1879048483\t1879048483\t1879048483");
+	assert_field(status, "Gid", "1879048483\t1879048483\t1879048483\t1879048483");
+	assert_field(status, "Groups", " ");
+	assert_field(status, "CapPrm", "0000000000000000");
+	free(status);
+	jail.with_group = true;
+	jail.group = 107;
+	status = told_by(&jail, "cat /proc/self/status");
+	assert_field(status, "Groups", "107 ");
+	free(status);
+}
+
 /* The caller's inheritable set, which is what an ambient capability needs. */
 static void set_inheritable(uint32_t mask)
 {
@@ -474,6 +493,14 @@ static void step_that_fails_is_named_and_nothing_is_started(void **state)
 	assert_int_equal(rmdir(dir), 0); /* it is empty */
 }
 
+static void another_user_with_capabilities_is_refused(void **state)
+{
+	char *const argv[] = { (char *)"true", NULL };
+	struct jail jail = { .path = "/bin/true", .argv = argv, .stderr_fd = -1, .user = 1, .keep_caps = 1 };
+
+	assert_fails(&jail, -EINVAL, "keeps no capabilities");
+}
+
 static void too_many_descriptors_are_refused(void **state)
 {
 	char *const argv[] = { (char *)"true", NULL };
@@ -545,6 +572,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		leak_checked(program_has_no_capabilities_and_cannot_gain_any),
 		leak_checked(capabilities_asked_for_stay_and_no_other),
+		leak_checked(program_has_the_user_asked_for_and_nothing_of_the_callers),
 		leak_checked(ambient_capabilities_of_the_caller_do_not_pass),
 		leak_checked(signals_are_as_at_the_start_of_a_process),
 		leak_checked(no_descriptor_but_those_listed_passes),
@@ -559,6 +587,7 @@ int main(void)
 		leak_checked(a_link_that_leads_out_of_the_root_leads_nowhere),
 		leak_checked(program_that_cannot_be_executed_is_named),
 		leak_checked(step_that_fails_is_named_and_nothing_is_started),
+		leak_checked(another_user_with_capabilities_is_refused),
 		leak_checked(too_many_descriptors_are_refused),
 		leak_checked(lack_of_descriptors_is_told),
 		leak_checked(caller_without_privileges_is_told_which_step),

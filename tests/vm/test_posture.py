@@ -34,8 +34,20 @@ def way_to_kernel(pid):
         return {os.path.abspath(__file__).split("/")[1]} if "-kernel" in f.read().split("\0") else set()
 
 
+def user_of(pid):
+    """The one user and group that all threads of a VMM have; no group besides."""
+    ids = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        status = fields(f"/proc/{pid}/task/{thread}/status")
+        ids |= set(status["Uid"].split() + status["Gid"].split())
+        check_equal(status["Groups"].split(), [], "supplementary groups")
+    check_equal(len(ids), 1, "user and group ids")
+    return int(ids.pop())
+
+
 def check_vmm(pid):
     check_threads(pid)
+    check(user_of(pid) >= 0x70000000, "its user is one of the host's")
     extra = way_to_kernel(pid)
     for name in ("mnt", "pid", "net", "ipc", "uts"):
         check(os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"), f"namespace '{name}' is the host's")
@@ -63,6 +75,26 @@ def vmm_posture(box):
         box.ok("exec", "c1", "sh", "-c", "head -c 1000000 /dev/urandom > /file; sync; cat /file > /dev/null")
         check_vmm(vmm_of(box))
         box.ok("delete", "--force", "c1")
+
+
+@claim("each QEMU has a user of its own")
+def vmm_users(box):
+    box.start(["sleep", "1000"], name="one")
+    box.start(["sleep", "1000"], name="two")
+    one, two = user_of(vmm_of(box, "one")), user_of(vmm_of(box, "two"))
+    check(one != two, f"both are {one}")
+
+
+@claim("a guest kernel that QEMU's user may not read is refused by name, with the remedy")
+def unreadable_kernel(box):
+    kernel = os.path.join(box.dir, "vmlinux")
+    with open(kernel, "wb") as f:
+        f.write(b"\x7fELF")
+    os.chmod(kernel, 0o600)
+    box.write_config(kernel=kernel, template="off")
+    result = box.run(["true"])
+    check_equal(result.code, 1, f"exit code ({result!r})")
+    check_in(f"'{kernel}': a VMM has a user of its own, who may not read it: chmod o+r", result.errors, "the error")
 
 
 def processes_of(box, program):
