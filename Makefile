@@ -34,7 +34,9 @@ PROTO_OBJ := $(PROTO_C:$(BUILD)/gen/%.c=$(BUILD)/obj/%.o)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 COMMON_OBJ := $(call objects,common) $(PROTO_OBJ)
-HYPERVISOR_OBJ := $(call objects,hypervisor)
+# The jail's filters: lists of system calls, compiled by a program of ours that runs while onggi is built.
+FILTERS := $(patsubst hypervisor/filter/%.list,$(BUILD)/gen/hypervisor/filter/%.c,$(wildcard hypervisor/filter/*.list))
+HYPERVISOR_OBJ := $(call objects,hypervisor) $(FILTERS:$(BUILD)/gen/%.c=$(BUILD)/obj/%.o)
 NET_OBJ := $(call objects,net)
 AGENT_OBJ := $(call objects,agent)
 SHIM_OBJ := $(call objects,shim) $(call objects,shim/runtime) $(call objects,shim/containerd)
@@ -59,6 +61,19 @@ $(BUILD)/obj/common/proto/%.o: $(BUILD)/gen/common/proto/%.c
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -Wno-shadow -fPIE -MMD -MP -c $< -o $@
+
+$(BUILD)/filter-compile: hypervisor/filter/compile.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) -std=gnu17 -O1 $(WARNINGS) -o $@ $< -lseccomp
+
+$(BUILD)/gen/hypervisor/filter/%.c: hypervisor/filter/%.list $(BUILD)/filter-compile
+	@mkdir -p $(@D)
+	@$(BUILD)/filter-compile $< filter_$* >$@.new && mv $@.new $@
+
+$(BUILD)/obj/hypervisor/filter/%.o: $(BUILD)/gen/hypervisor/filter/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIE -MMD -MP -c $< -o $@
 
 $(BUILD)/obj/%.o: %.c Makefile | $(PROTO_H)
 	@mkdir -p $(@D)

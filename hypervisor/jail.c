@@ -13,14 +13,16 @@
  *   capabilities   bounding set needs CAP_SETPCAP: before the permitted set goes
  *   user           needs capabilities, and ends with none of the permitted set: between the two
  *   no_new_privs   any time before exec
- *   parent         last: changing credentials clears PDEATHSIG. A parent that died before has closed
+ *   parent         late: changing credentials clears PDEATHSIG. A parent that died before has closed
  *                  its end of the report pipe (in a new PID namespace getppid tells nothing).
+ *   filter         last: after it there is execve, and write to say that it failed
  */
 #include "hypervisor/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
@@ -211,6 +213,17 @@ static int step_parent(struct child *c)
 	return poll(&pipe_end, 1, 0) == 0 ? 0 : -ESRCH;
 }
 
+static int step_filter(struct child *c)
+{
+	const struct filter *f = c->jail->filter;
+	struct sock_fprog program;
+
+	if (!f)
+		return 0;
+	program = (struct sock_fprog){ .len = f->n, .filter = (struct sock_filter *)f->insns };
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct child *c);
@@ -227,6 +240,7 @@ static const struct {
 	{ "drop capabilities", step_capabilities },
 	{ "set no_new_privs", step_no_new_privs },
 	{ "tie to the parent", step_parent },
+	{ "filter its system calls", step_filter },
 };
 
 static void __attribute__((noreturn)) run_child(struct child *c)

@@ -9,8 +9,8 @@
  *           (bounding set too), own namespaces, rlimits, a clean environment, stdin and stdout
  *           null, stderr a pipe, not one descriptor but those listed, and (if asked for) a root
  *           file system that shows the places listed and nothing else (jail_root.h), a user, and no
- *           supplementary group but one asked for.
- * Not here: seccomp, cgroup.
+ *           supplementary group but one asked for; and a filter of system calls.
+ * Not here: cgroup.
  */
 #ifndef ONGGI_HYPERVISOR_JAIL_H
 #define ONGGI_HYPERVISOR_JAIL_H
@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "hypervisor/filter/filter.h"
 #include "hypervisor/jail_root.h"
 
 /* Number of the first descriptor of jail.fds in the program; the others follow. */
@@ -43,6 +44,7 @@ struct jail {
 	gid_t group;
 	bool caps_of_any_uid; /* a change of the effective uid takes none of them away */
 	uint64_t keep_caps;  /* bit N: CAP_N stays (as far as the caller has it) */
+	const struct filter *filter; /* of its system calls, execve of the program included; borrowed. NULL: none */
 	uint64_t nofile_max; /* RLIMIT_NOFILE, lowered to the hard limit; 0: as inherited */
 	uint64_t memlock_max_bytes; /* RLIMIT_MEMLOCK, lowered to the hard limit */
 };

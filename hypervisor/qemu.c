@@ -397,11 +397,11 @@ static int streams_open(struct streams *s, struct err *err)
 }
 
 /* QEMU is neither the file's owner nor in its group. */
-static bool others_may_read(const char *path)
+static bool others_may(const char *path, mode_t what)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && (st.st_mode & S_IROTH);
+	return stat(path, &st) == 0 && (st.st_mode & what) == what;
 }
 
 static int check_files(const struct vm_config *config, struct err *err)
@@ -409,10 +409,12 @@ static int check_files(const struct vm_config *config, struct err *err)
 	const struct {
 		const char *what, *path;
 		int mode;
+		mode_t others;
+		const char *remedy;
 	} files[] = {
-		{ "virtual machine monitor", config->vmm_path, X_OK },
-		{ "guest kernel", config->kernel, R_OK },
-		{ "guest initramfs", config->initrd, R_OK },
+		{ "virtual machine monitor", config->vmm_path, X_OK, S_IROTH | S_IXOTH, "execute it: chmod o+rx" },
+		{ "guest kernel", config->kernel, R_OK, S_IROTH, "read it: chmod o+r" },
+		{ "guest initramfs", config->initrd, R_OK, S_IROTH, "read it: chmod o+r" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -423,9 +425,9 @@ static int check_files(const struct vm_config *config, struct err *err)
 				       path);
 		if (access(path, files[i].mode) < 0)
 			return err_set_errno(err, -errno, "%s '%s'", files[i].what, path);
-		if (!others_may_read(path))
-			return err_set(err, -EACCES, "%s '%s': a VMM has a user of its own, who may not read it: chmod o+r",
-				       files[i].what, path);
+		if (!others_may(path, files[i].others))
+			return err_set(err, -EACCES, "%s '%s': a VMM has a user of its own, who may not %s",
+				       files[i].what, path, files[i].remedy);
 	}
 	return 0;
 }
@@ -451,6 +453,7 @@ static int spawn(struct qemu_vm *q, const struct vm_config *config, struct strea
 		.n_fds = fds[3] >= 0 ? 4 : 3,
 		.stderr_fd = s->words[1],
 		.unshare_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID,
+		.filter = &filter_qemu,
 		.nofile_max = NOFILE_MAX,
 		.memlock_max_bytes = MEMLOCK_BYTES_MAX,
 	};

@@ -362,6 +362,7 @@ static int spawn(struct file_server *fs, enum file_server_flavour flavour, struc
 		 */
 		.caps_of_any_uid = true,
 		.keep_caps = SERVER_CAPS,
+		.filter = &filter_file_server,
 		.nofile_max = NOFILE_MAX,
 		.memlock_max_bytes = MEMLOCK_BYTES_MAX,
 	};

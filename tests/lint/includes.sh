@@ -22,5 +22,5 @@ one_place() {
 one_place 'json-c/' 'common/json\.c'
 one_place 'event' 'common/loop\.c'
 one_place 'systemd/' 'shim/hostcgroup_systemd\.c'
-one_place 'seccomp\.h' 'agent/seccomp\.c|shim/runtime/features\.c'
+one_place 'seccomp\.h' 'agent/seccomp\.c|shim/runtime/features\.c|hypervisor/filter/compile\.c'
 exit $bad

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -129,6 +130,30 @@ static void program_has_the_user_asked_for_and_nothing_of_the_callers(void **sta
 	status = told_by(&jail, "cat /proc/self/status");
 	assert_field(status, "Groups", "107 ");
 	free(status);
+}
+
+/* A filter that refuses socket(2) with EXDEV, and nothing else. */
+static const struct sock_filter no_sockets[] = {
+	{ BPF_LD | BPF_W | BPF_ABS, 0, 0, 0 }, /* seccomp_data.nr */
+	{ BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_socket },
+	{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EXDEV },
+	{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
+};
+
+static void system_calls_are_filtered_if_asked_for(void **state)
+{
+	const struct filter filter = { no_sockets, 4 };
+	struct jail jail = plain;
+	char *text = told_by(&jail, "cat /proc/self/status");
+
+	assert_field(text, "Seccomp_filters", "0");
+	free(text);
+	jail.filter = &filter;
+	text = told_by(&jail, "cat /proc/self/status; /usr/bin/python3 -ISc 'import _socket; _socket.socket()' 2>&1 || :");
+	assert_field(text, "Seccomp", "2");
+	assert_field(text, "Seccomp_filters", "1");
+	assert_non_null(strstr(text, "[Errno 18]"));
+	free(text);
 }
 
 /* The caller's inheritable set, which is what an ambient capability needs. */
@@ -573,6 +598,7 @@ int main(void)
 		leak_checked(program_has_no_capabilities_and_cannot_gain_any),
 		leak_checked(capabilities_asked_for_stay_and_no_other),
 		leak_checked(program_has_the_user_asked_for_and_nothing_of_the_callers),
+		leak_checked(system_calls_are_filtered_if_asked_for),
 		leak_checked(ambient_capabilities_of_the_caller_do_not_pass),
 		leak_checked(signals_are_as_at_the_start_of_a_process),
 		leak_checked(no_descriptor_but_those_listed_passes),

@@ -76,7 +76,7 @@ def silent(box):
     os.chmod(wrapper, 0o755)
     store = fresh_store(box, vmm=wrapper)
     box.ok("template", "create")
-    box.write_config(boot_timeout_s=10)
+    box.write_config(boot_timeout_s=15)
     check_equal(box.run_ok(["echo", "fine"]).text, "fine\n", "output")
     check_equal(clones(store) if names(store) else 1, 1, "machines that tried")
 
