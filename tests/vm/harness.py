@@ -27,7 +27,7 @@ TEMPLATES = "/run/onggi-test-templates"
 # A hang is a failure: no single command of a test may take longer, in seconds.
 COMMAND_LIMIT = 90
 # How long processes that were told to end may need for it before they count as leaked, in seconds.
-SETTLE_LIMIT = 10
+SETTLE_LIMIT = 30
 # The maker of a template ends by itself; on a busy machine, with another kernel or size of machine, it takes longer.
 MAKER_LIMIT = 90
 
@@ -147,6 +147,7 @@ def reap():
 def leaks(before):
     """What is there now and was not before (or the other way round): a list of texts, empty if none."""
     begin = time.monotonic()
+    settled_by = begin + SETTLE_LIMIT
     while True:
         reap()
         now = snapshot()
@@ -160,7 +161,9 @@ def leaks(before):
                 if len(old) != len(now[kind]) and not found:
                     found.append(f"{kind}: {len(old)} before, {len(now[kind])} now")
         making = any(" template-maker " in text or " onggi-template," in text for text in now["processes"].values())
-        if not found or time.monotonic() > begin + (MAKER_LIMIT if making else SETTLE_LIMIT):
+        if making and time.monotonic() < begin + MAKER_LIMIT:
+            settled_by = time.monotonic() + SETTLE_LIMIT
+        if not found or time.monotonic() > settled_by:
             return found
         time.sleep(0.05)
 
