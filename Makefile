@@ -129,27 +129,30 @@ unit-tests: $(UNIT_TESTS) $(EXAMPLES)
 
 GUEST := $(BUILD)/guest
 
+# What is made here is for QEMU to read, which is another user: whatever the builder's umask.
+OTHERS_READ := umask 022 &&
+
 # The guest has no use for symbols, and every byte of the initramfs is memory of every guest.
 $(GUEST)/onggi-agent: $(BUILD)/onggi-agent
 	@mkdir -p $(@D)
 	@strip --strip-all -o $@ $<
 
 $(GUEST)/initramfs.cpio: $(GUEST)/onggi-agent guest-kernel/initramfs.sh
-	@guest-kernel/initramfs.sh $< $@
+	@$(OTHERS_READ) guest-kernel/initramfs.sh $< $@
 
 $(GUEST)/distro/initramfs.cpio: $(GUEST)/onggi-agent $(GUEST)/distro/.complete guest-kernel/initramfs.sh
-	@guest-kernel/initramfs.sh $< $@ $(GUEST)/distro/modules
+	@$(OTHERS_READ) guest-kernel/initramfs.sh $< $@ $(GUEST)/distro/modules
 
 $(GUEST)/distro/.complete: guest-kernel/distro.sh guest-kernel/fetch-distro.sh
 	@mkdir -p $(GUEST)
-	@guest-kernel/fetch-distro.sh $(GUEST)
+	@$(OTHERS_READ) guest-kernel/fetch-distro.sh $(GUEST) && chmod -R go+rX $(GUEST)/distro
 	@touch $@
 
 .PHONY: guest guest-kernel guest-distro
 guest: $(GUEST)/initramfs.cpio ## the initramfs: the agent as its only program
 guest-kernel: deps-kernel ## build our own guest kernel (about 10 minutes once, then from a cache)
 	@mkdir -p $(GUEST)
-	@guest-kernel/build.sh $(GUEST)
+	@$(OTHERS_READ) guest-kernel/build.sh $(GUEST) && chmod go+r $(GUEST)/vmlinux
 guest-distro: $(GUEST)/distro/initramfs.cpio ## fetch Debian's cloud kernel for the guest
 
 # ---- what people type ------------------------------------------------------------------------------
