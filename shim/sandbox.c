@@ -22,6 +22,7 @@
 #include "shim/sandbox_network.h"
 #include "shim/sandbox_template.h"
 #include "shim/sandbox_vm.h"
+#include "shim/sandbox_watch.h"
 #include "shim/task.h"
 
 /* From the first noise of a death to its being believed, while others may tell more. */
@@ -138,6 +139,7 @@ static void work_now(void *userdata)
 		lose_vm(s);
 	for (struct task *c = s->containers; c; c = c->next)
 		task_sweep(c);
+	sandbox_watch_sweep(s);
 	/* Until something has been created the VM boots for what is to come. */
 	if (s->phase != SANDBOX_DOWN && !s->idle && !needs_vm(s))
 		sandbox_vm_stop(s);
@@ -313,6 +315,9 @@ int sandbox_create(struct loop *loop, const struct sandbox_options *options,
 	r = open_folders(s, err);
 	if (r < 0)
 		return r;
+	r = sandbox_watch_start(s);
+	if (r < 0)
+		return err_set_errno(err, r, "signals");
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -368,6 +373,7 @@ void sandbox_destroy(struct sandbox *s)
 	sandbox_network_destroy(s->network);
 	loop_source_destroy(s->work);
 	loop_source_destroy(s->idle);
+	sandbox_watch_stop(s);
 	cleanup_close_p(&s->dirfd);
 	cleanup_close_p(&s->rootfd);
 	sandbox_record_free(s->record);

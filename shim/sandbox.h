@@ -127,6 +127,7 @@ struct sandbox {
 	char *root, *id, *dir;		/* dir: absolute path of the sandbox's folder */
 	enum vm_accel accel;
 	int rootfd, dirfd;
+	struct loop_source *watch; /* sandbox_watch.h */
 	struct sandbox_record *record;
 	struct hostshare *share;
 	enum sandbox_phase phase;

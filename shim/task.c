@@ -54,6 +54,7 @@ void task_unref(struct task *c)
 	task_creation_free(c->creation);
 	task_cgroup_free(c->cgroup);
 	container_record_free(c->record);
+	cleanup_close_p(&c->folder_fd);
 	cleanup_close_p(&c->resolv_fd);
 	task_disks_free(c->disks);
 	free(c);
@@ -61,6 +62,9 @@ void task_unref(struct task *c)
 
 int task_save(struct task *c, struct err *err)
 {
+	/* Who removes its folder is not to find it full again. */
+	if (c->abandoned)
+		return 0;
 	return container_record_save(c->sandbox->rootfd, c->record, err);
 }
 
@@ -110,6 +114,7 @@ void task_drop(struct task *c)
 		forget_exec(c->execs);
 	if (c->init)
 		c->init->removed = true;
+	cleanup_close_p(&c->folder_fd);
 	cleanup_close_p(&c->resolv_fd);
 	if (s->share)
 		hostshare_remove_container(s->share, c->record->id);

@@ -46,6 +46,7 @@ struct task {
 	struct task_hooks *hooks;       /* of its creation, while they run; task_hooks.h */
 	unsigned int rootfs_mounts; /* so many are mounted on its rootfs (task_rootfs.h) */
 	struct task_disks *disks;   /* its rootfs is on them; NULL: the host shares a folder */
+	int folder_fd; /* containers/<id>, watched: sandbox_watch.h; -EBADF: none */
 	int resolv_fd; /* its resolv.conf on the host; -EBADF: none */
 	struct loop_source *exec_timer; /* init has stopped: TASK_EXEC_DRAIN_MS for its execs */
 	bool in_guest;			/* the agent may know it */
@@ -59,6 +60,7 @@ struct task {
 	bool updating; /* its limits are being changed */
 	unsigned int hook_kinds;	/* bit 1 << kind: the specification has hooks of that kind */
 	bool create_told; /* to containerd */
+	bool abandoned; /* its folder has been removed by hand */
 	bool deleting;
 	bool removed; /* no longer in the sandbox's list */
 };

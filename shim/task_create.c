@@ -21,6 +21,7 @@
 #include "shim/sandbox_dns.h"
 #include "shim/hooks.h"
 #include "shim/sandbox_cgroup.h"
+#include "shim/sandbox_watch.h"
 #include "shim/task_disk.h"
 #include "shim/task_rootfs.h"
 #include "shim/sandbox_machine.h"
@@ -392,6 +393,7 @@ static int prepare_host(struct task *c, const struct task_config *config, struct
 	    (r = task_rootfs_mount(c, config->rootfs, config->n_rootfs, err)) < 0 ||
 	    (r = task_attach_mounts(c, c->creation->spec, err)) < 0)
 		return r;
+	sandbox_watch_container(c);
 	r = resolv_open(c->creation->spec, c->record->bundle);
 	c->resolv_fd = r < 0 ? -EBADF : r;
 	return 0;
@@ -416,7 +418,7 @@ static struct task *task_new(struct sandbox *s, const struct task_config *config
 	if (!c)
 		return NULL;
 	c->refs = 1;
-	c->resolv_fd = -EBADF;
+	c->folder_fd = c->resolv_fd = -EBADF;
 	c->sandbox = s;
 	c->serial = s->next_serial++;
 	c->creation = calloc(1, sizeof(*c->creation));

@@ -307,6 +307,48 @@ static void kill_of_a_process_whose_output_is_stuck_ends_it(void **state)
 	close(fd);
 }
 
+/* ---- folders that are removed by hand ---- */
+
+static void remove_by_hand(struct world *w, const char *folder)
+{
+	char command[160];
+
+	snprintf(command, sizeof(command), "rm -rf --one-file-system %s/%s", w->root, folder);
+	assert_int_equal(system(command), 0);
+}
+
+static void container_whose_folder_is_removed_ends_and_the_sandbox_with_the_last(void **state)
+{
+	struct world *w = *state;
+
+	world_running(w, "c1", "sleep 1000");
+	world_running(w, "c2", "sleep 1000");
+	remove_by_hand(w, "containers/c1");
+	WORLD_UNTIL(w, world_state(w, "c1", "") == -ENOENT);
+	assert_int_equal(world_state(w, "c2", ""), RUNNING);
+	assert_false(w->empty);
+	remove_by_hand(w, "containers/c2");
+	WORLD_UNTIL(w, w->empty);
+}
+
+static void created_container_whose_folder_is_removed_goes(void **state)
+{
+	struct world *w = *state;
+
+	world_created(w, "c1", "sleep 1000");
+	remove_by_hand(w, "containers/c1");
+	WORLD_UNTIL(w, w->empty);
+}
+
+static void sandbox_whose_folder_is_removed_ends(void **state)
+{
+	struct world *w = *state;
+
+	world_running(w, "c1", "sleep 1000");
+	remove_by_hand(w, "sandboxes/s1");
+	WORLD_UNTIL(w, w->empty);
+}
+
 /* ---- waiting ---- */
 
 struct waited {
@@ -701,6 +743,9 @@ int main(void)
 		WORLD_CLAIM(a_megabyte_of_output_arrives_before_the_exit),
 		WORLD_CLAIM(input_reaches_the_process_and_ends_with_close_io),
 		WORLD_CLAIM(kill_of_a_process_whose_output_is_stuck_ends_it),
+		WORLD_CLAIM(container_whose_folder_is_removed_ends_and_the_sandbox_with_the_last),
+		WORLD_CLAIM(created_container_whose_folder_is_removed_goes),
+		WORLD_CLAIM(sandbox_whose_folder_is_removed_ends),
 		WORLD_CLAIM(all_who_wait_are_told_also_before_start_and_after_the_end),
 		WORLD_CLAIM(who_waits_is_told_when_a_created_container_is_deleted),
 		WORLD_CLAIM(waiters_whose_connection_is_gone_do_not_pile_up),

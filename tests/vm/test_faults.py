@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 
-from harness import check, check_equal, check_in, claim, snapshot, leaks
+from harness import check, check_equal, check_in, claim, leaks, processes, snapshot, wait_until
 
 
 def refused(box, words, *texts, code=1):
@@ -279,3 +279,20 @@ def hanging_monitor(box):
     result = box.ok("delete", "--force", "c1")
     check_in("has not answered for 20 s: it is killed", result.errors, "warning")
     check_equal(box.containers(), [], "containers")
+
+
+@claim("state that is removed by hand (rm -rf): the container, or all of the sandbox, ends, and no process stays")
+def removed_by_hand(box):
+    import subprocess
+    bundle = box.bundle(["sleep", "1000"])
+    for folder in ("containers/c1", "sandboxes/c1", ""):
+        process = box.popen("--cgroup-manager", "disabled", "run", "-b", bundle, "c1", stdin=subprocess.DEVNULL)
+        wait_until(lambda: '"running"' in box.command("state", "c1").text or process.poll() is not None, "c1 runs")
+        with open(os.path.join(box.root, "sandboxes", "c1", "state.json")) as f:
+            monitor = json.load(f)["monitor"]["pid"]
+        # Once more where the monitor has just written what becomes of the container.
+        wait_until(lambda: subprocess.run(["rm", "-rf", os.path.join(box.root, folder)]).returncode == 0, "removed", 60)
+        check_equal(process.wait(timeout=90), 137, f"exit code after removal of '{folder}'")
+        wait_until(lambda: monitor not in processes(), f"the monitor ends after removal of '{folder}'", 60)
+        if folder.startswith("sandboxes"):
+            box.ok("delete", "--force", "c1")
