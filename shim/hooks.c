@@ -54,6 +54,9 @@ int hooks_run(const struct container_record *record, enum oci_hook_kind kind,
 	};
 	int r;
 
+	/* Whoever has none may have removed the bundle. */
+	if ((record->hook_kinds & RECORD_HOOKS_KNOWN) && !(record->hook_kinds & (1u << kind)))
+		return 0;
 	r = load_spec(record->bundle, &spec, err);
 	if (r < 0 || spec->n_hooks[kind] == 0)
 		return r;

@@ -80,7 +80,9 @@ struct container_record {
 	uint32_t exit_status;
 	char *lost_reason;      /* why its VM or monitor was lost, one line; NULL: they were not */
 	char **annotations;     /* key, value, key, value, …, NULL */
+	unsigned int hook_kinds; /* bit 1 << kind: it has hooks of that kind, and RECORD_HOOKS_KNOWN; 0: not known */
 };
+#define RECORD_HOOKS_KNOWN (1u << 31)
 
 /* Open (and make) a root: its descriptor. -ENOTDIR, -EACCES … with the path in @err. */
 int state_open_root(const char *path, int *ret_fd, struct err *err);

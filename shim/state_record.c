@@ -131,7 +131,7 @@ static int get_status(const struct json *json, enum container_status *ret, struc
 static int parse_container(const struct json *json, struct container_record *record,
 			   struct err *err)
 {
-	uint64_t exit_status = 0;
+	uint64_t exit_status = 0, hook_kinds = 0;
 	int r;
 
 	if ((r = get_string(json, "sandbox", &record->sandbox, err)) < 0 ||
@@ -142,11 +142,13 @@ static int parse_container(const struct json *json, struct container_record *rec
 	    (r = get_status(json, &record->status, err)) < 0 ||
 	    (r = get_process(json, "proxy", &record->proxy, err)) < 0 ||
 	    (r = json_member_uint(json, "", "exit_status", UINT32_MAX, &exit_status, err)) < 0 ||
+	    (r = json_member_uint(json, "", "hook_kinds", UINT32_MAX, &hook_kinds, err)) < 0 ||
 	    (r = get_string(json, "lost_reason", &record->lost_reason, err)) < 0 ||
 	    (r = json_member_strv(json, "", "annotations", RECORD_ANNOTATIONS_MAX,
 				  &record->annotations, err)) < 0)
 		return r;
 	record->exit_status = (uint32_t)exit_status;
+	record->hook_kinds = (unsigned int)hook_kinds;
 	return 0;
 }
 
@@ -303,6 +305,7 @@ int container_record_save(int rootfd, const struct container_record *record, str
 	    (r = set_string(json, "status", container_status_name(record->status))) < 0 ||
 	    (r = set_process(json, "proxy", &record->proxy)) < 0 ||
 	    (r = json_set(json, "exit_status", json_new_uint(record->exit_status))) < 0 ||
+	    (r = json_set(json, "hook_kinds", json_new_uint(record->hook_kinds))) < 0 ||
 	    (r = set_string(json, "lost_reason", record->lost_reason)) < 0 ||
 	    (r = set_strings(json, "annotations", record->annotations)) < 0)
 		return r;

@@ -385,6 +385,7 @@ static int prepare_host(struct task *c, const struct task_config *config, struct
 	machine_need_update(&c->need, &c->creation->spec->resources);
 	for (enum oci_hook_kind kind = 0; kind < OCI_HOOK_COUNT; kind++)
 		c->hook_kinds |= (c->creation->spec->n_hooks[kind] > 0) << kind;
+	c->record->hook_kinds = c->hook_kinds | RECORD_HOOKS_KNOWN;
 	if ((r = fill_record(c->record, c->creation->spec)) < 0)
 		return err_set_errno(err, r, "record");
 	if ((r = task_choose_namespaces(c, c->creation->spec, err)) < 0 ||

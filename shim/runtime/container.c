@@ -212,7 +212,7 @@ void container_kill_stuck_monitor(struct container *c)
 
 /*
  * The specification: their failure is for the log, the container is gone anyway. An engine may have
- * removed the bundle.
+ * removed the bundle; that is worth a word only when it is known to have had such hooks.
  */
 static void run_poststop(const struct container *c)
 {
@@ -220,7 +220,7 @@ static void run_poststop(const struct container *c)
 	int r = hooks_run(c->record, OCI_HOOK_POSTSTOP, CONTAINER_STOPPED,
 			  &(struct hooks_place)HOOKS_PLACE_HERE, &err);
 
-	if (r < 0 && r != -ENOENT)
+	if (r < 0 && (r != -ENOENT || c->record->hook_kinds))
 		log_warning("%s", err.text);
 }
 

@@ -123,6 +123,7 @@ static void container_record_comes_back_as_it_was_saved(void **state)
 		.exit_status = 143,
 		.lost_reason = (char *)"the \"VMM\"",
 		.annotations = annotations,
+		.hook_kinds = RECORD_HOOKS_KNOWN | 5,
 		.proxy = { .pid = 12345, .start_time = UINT64_MAX - 1 },
 	};
 
@@ -140,6 +141,7 @@ static void container_record_comes_back_as_it_was_saved(void **state)
 	assert_string_equal(back->lost_reason, "the \"VMM\"");
 	assert_int_equal(back->proxy.pid, 12345);
 	assert_true(back->proxy.start_time == UINT64_MAX - 1);
+	assert_int_equal(back->hook_kinds, RECORD_HOOKS_KNOWN | 5);
 	assert_string_equal(back->annotations[0], "a/b");
 	assert_string_equal(back->annotations[1], "c \"d\"\n");
 	assert_null(back->annotations[2]);

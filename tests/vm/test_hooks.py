@@ -275,3 +275,16 @@ def second_container(box):
     check_equal((process.returncode, out), (0, b"second\n"), "the second container")
     shutil.rmtree(f"{bundle}/rootfs/vol", ignore_errors=True)
     box.ok("delete", "--force", "c1")
+
+
+@claim("a bundle that is removed after create is no reason for a word; hooks that are lost with it are")
+def bundle_removed(box):
+    for hooks, kinds in (({}, []), ({"poststart": [{"path": "/bin/true"}], "poststop": [{"path": "/bin/true"}]},
+                                   ["start", "delete"])):
+        bundle = box.bundle(["sleep", "1000"], image="minbase", hooks=hooks)
+        box.create_bundle(bundle)
+        shutil.rmtree(bundle)
+        for words in (["start", "c1"], ["delete", "--force", "c1"]):
+            result = box.ok(*words)
+            check_equal(bool(result.errors), words[0] in kinds, f"words of {words} with hooks {hooks}: {result!r}")
+            check("config.json" in result.errors or not kinds, f"what is missing is named: {result!r}")
