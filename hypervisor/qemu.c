@@ -539,6 +539,8 @@ static int qemu_create(struct loop *loop, const struct vm_config *config,
 		r = begin_restore(q, config, err);
 	if (r == 0)
 		r = spawn(q, config, &s, err);
+	/* QEMU has it, and who fills it. Held here it would outlive them: the guest's memory is to end with its VMM. */
+	cleanup_close_p(&q->restore.memory_fd);
 	if (r == 0) {
 		r = loop_add_child(loop, q->pid, on_child, q, &q->child);
 		if (r < 0)

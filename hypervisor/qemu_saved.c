@@ -93,6 +93,8 @@ static void finish(struct qemu_saved *s, int code, const char *message)
 		return;
 	s->ended = true;
 	loop_source_destroy(TAKE_PTR(s->timer));
+	/* A template that is removed meanwhile is to be gone. */
+	cleanup_close_p(&s->fd);
 	s->done(code, message, s->userdata);
 }
 
@@ -209,6 +211,6 @@ void qemu_saved_destroy(struct qemu_saved *s)
 	if (!s)
 		return;
 	loop_source_destroy(s->timer);
-	close(s->fd);
+	cleanup_close_p(&s->fd);
 	free(s);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the processes that a guest may take over can reach of the host: an exact listing, and a program in their place."""
+import json
 import os
 import re
 
@@ -76,6 +77,30 @@ def vmm_posture(box):
         box.ok("exec", "c1", "sh", "-c", "head -c 1000000 /dev/urandom > /file; sync; cat /file > /dev/null")
         check_vmm(vmm_of(box))
         box.ok("delete", "--force", "c1")
+
+
+@claim("the monitor holds neither its guest's memory nor anything of a template while the guest runs: both end with QEMU")
+def monitor_descriptors(box):
+    box.start(["sleep", "1000"])
+    with open(os.path.join(box.root, "sandboxes", "c1", "state.json")) as f:
+        monitor = json.load(f)["monitor"]["pid"]
+    # Its own folders and logs, and what has no name: no memfd, no template.
+    allowed = re.compile(r"/dev/null|socket:\[\d+\]|pipe:\[\d+\]|anon_inode:.*|net:\[\d+\]|mnt:\[\d+\]|" +
+                         re.escape(box.dir) + "(/.*)?")
+
+    def others():
+        found = []
+        for number in os.listdir(f"/proc/{monitor}/fd"):
+            try:
+                found.append(os.readlink(f"/proc/{monitor}/fd/{number}"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return [target for target in found if not allowed.fullmatch(target)]
+
+    try:
+        wait_until(lambda: not others(), "only its own descriptors are left to the monitor")
+    except Failure as e:
+        raise Failure(f"{e}: {others()}")
 
 
 @claim("each QEMU has a user of its own")
