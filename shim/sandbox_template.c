@@ -5,6 +5,12 @@
 
 #include "shim/template_make.h"
 
+/*
+ * Larger guests boot, and leave no template. How large one is its container's limit says, that is a tenant:
+ * the kernel's table of its pages alone is a 64th of it, in each of the templates that are kept.
+ */
+#define TEMPLATE_GUEST_MIB_MAX 4096u
+
 static bool enabled(const struct sandbox *s)
 {
 	const char *word = s->options.config->template;
@@ -39,7 +45,7 @@ struct template *sandbox_template_find(struct sandbox *s, const struct vm_config
 	int r;
 
 	s->wants_template = false;
-	if (!enabled(s) || s->restore_failed)
+	if (!enabled(s) || s->restore_failed || machine->memory_mib > TEMPLATE_GUEST_MIB_MAX)
 		return NULL;
 	r = vm_describe(s->options.driver, machine, &description, &err);
 	if (r < 0) {

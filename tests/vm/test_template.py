@@ -297,6 +297,14 @@ def other_machine(box):
     check_equal(len(names(store)), 2, "templates")
 
 
+@claim("a container with a huge memory limit boots, and leaves no template of that size")
+def huge_machine(box):
+    store = fresh_store(box)
+    box.run_ok(["true"], linux__resources__memory={"limit": 6 << 30})
+    # The run has ended with its monitor, who would have begun to make one.
+    check_equal((makers(), names(store), unfinished(store)), ([], [], []), "makers of templates, and what they made")
+
+
 @claim("delete --force while a machine is being restored leaves nothing")
 def killed_while_restoring(box):
     fresh_store(box)
