@@ -55,7 +55,7 @@
  * From the end of its QMP connection to the end of the process, ms: it ends by itself, or is made
  * to.
  */
-#define END_MS 5000
+#define END_MS 20000
 
 struct qemu_vm {
 	struct vm vm;

@@ -19,7 +19,7 @@
 #include "common/loop.h"
 
 /* Time limit for the program to print its version, ms. */
-#define FILE_SERVER_VERSION_MS 5000
+#define FILE_SERVER_VERSION_MS 20000
 
 struct file_server;
 

@@ -28,7 +28,7 @@
 #include "shim/hostcgroup_mounts.h"
 
 /* How long processes that are ending may keep a cgroup from being removed. */
-#define HOSTCGROUP_REMOVE_TIMEOUT_MS 5000
+#define HOSTCGROUP_REMOVE_TIMEOUT_MS 20000
 
 struct hostcgroup_limits; /* hostcgroup_limits.h */
 

@@ -24,7 +24,7 @@
 #include "shim/hostcgroup.h"
 
 /* A helper that is not done by then is to be killed. */
-#define HOSTCGROUP_OOM_TIMEOUT_MS 3000
+#define HOSTCGROUP_OOM_TIMEOUT_MS 15000
 
 struct hostcgroup_oom {
 	pid_t pid;     /* of the helper: reap it. Exit code 0: the kernel has killed its child */

@@ -35,8 +35,11 @@
  * left.
  */
 #define RELAY_READER_RETURN_MS 10000
-/* After the process's end: silence of an output that something else in the guest holds open. */
-#define RELAY_SILENCE_MS 2000
+/*
+ * After the process's end: silence of an output that something else in the guest holds open. The agent
+ * says by itself when nothing is left, and may need seconds for it on a busy machine.
+ */
+#define RELAY_SILENCE_MS 10000
 
 enum relay_stream { RELAY_STDIN, RELAY_STDOUT, RELAY_STDERR, RELAY_STREAMS };
 

@@ -26,7 +26,7 @@
 #include "shim/task.h"
 
 /* From the first noise of a death to its being believed, while others may tell more. */
-#define SUSPICION_GRACE_MS 500
+#define SUSPICION_GRACE_MS 3000
 
 void sandbox_log(struct sandbox *s, enum log_level level, const char *fmt, ...)
 {

@@ -421,6 +421,28 @@ static void output_held_open_by_another_process_ends_after_silence(void **state)
 	close(fd);
 }
 
+/* On a machine that has much else to do. */
+static void output_of_a_guest_that_stood_still_for_seconds_is_whole(void **state)
+{
+	struct guest *g = *state;
+	size_t got = 0;
+	int fd;
+
+	g->total = 100;
+	g->mute = true;
+	open_io(g, false);
+	fd = open_reader(g);
+	relay_start(g->io);
+	relay_process_ended(g->io);
+	run_for(g, 8000);
+	assert_false(g->drained);
+	answer(g);
+	read_and_check(fd, &got, SIZE_MAX);
+	assert_int_equal(got, 100);
+	assert_true(g->drained);
+	close(fd);
+}
+
 static void guest_is_told_once_when_the_owner_of_an_output_has_left(void **state)
 {
 	struct guest *g = *state;
@@ -678,6 +700,7 @@ int main(void)
 		CLAIM(vanished_reader_that_returns_gets_what_was_left),
 		CLAIM(short_output_without_any_reader_is_kept_for_a_while),
 		CLAIM(output_held_open_by_another_process_ends_after_silence),
+		CLAIM(output_of_a_guest_that_stood_still_for_seconds_is_whole),
 		CLAIM(guest_is_told_once_when_the_owner_of_an_output_has_left),
 		CLAIM(output_of_an_owner_who_left_is_fetched_and_dropped),
 		CLAIM(abandon_ends_at_once),
