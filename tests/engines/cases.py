@@ -30,7 +30,7 @@ from program import Program  # noqa: E402
 PROBE = os.path.join(world.BUILD, "tests", "probe")
 
 # A hang is a failure: no single command of a test may take longer, in seconds.
-COMMAND_LIMIT = 120
+COMMAND_LIMIT = 300
 # Folders of the runtimes: nothing may be left of a case there.
 OUR_FOLDERS = ("/run/onggi", "/run/crun", "/run/runc", "/run/user", "/dev/shm")
 # Kept on purpose: the saved machines that containers start from.

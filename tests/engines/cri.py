@@ -318,7 +318,7 @@ class Pod:
     def lines(self, name):
         return [text for _, text in self.log(name)]
 
-    def says(self, name, text, limit=60):
+    def says(self, name, text, limit=120):
         wait_until(lambda: text in self.lines(name), f"container {name} says '{text}'", limit)
 
     def exec(self, name, *command, timeout=0):

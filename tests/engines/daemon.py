@@ -8,7 +8,7 @@ import world
 from harness import Failure, kill_quietly, wait_until
 
 # Time for a daemon to answer or to end, in seconds.
-DAEMON_LIMIT = 60
+DAEMON_LIMIT = 180
 
 
 class Daemon:

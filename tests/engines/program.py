@@ -10,7 +10,7 @@ from harness import wait_until
 from terminal import Terminal
 
 # A hang is a failure: time for a program to end, in seconds.
-END_LIMIT = 60
+END_LIMIT = 180
 
 
 def follows_our_size(terminal):

@@ -46,7 +46,7 @@ def live_restore(t):
         goes_on(t, name, pid)
     with t.line("containerd is killed under it, dockerd starts another"):
         kill_quietly(Docker.containerd())
-        wait_until(lambda: t.call("exec", name, "true").code == 0, "exec works again", 60)
+        wait_until(lambda: t.call("exec", name, "true").code == 0, "exec works again")
         goes_on(t, name, pid)
     with t.line("dockerd is restarted in order"):
         Docker.stop()
@@ -56,7 +56,7 @@ def live_restore(t):
         Docker.stop(signal.SIGKILL)
         os.kill(int(pid), signal.SIGTERM)
         Docker.start_daemon()
-        wait_until(lambda: t.out("inspect", "-f", "{{.State.Status}}", name) == "exited", "it has exited", 30)
+        wait_until(lambda: t.out("inspect", "-f", "{{.State.Status}}", name) == "exited", "it has exited")
         check_equal(t.out("inspect", "-f", "{{.State.ExitCode}}", name), "5", "exit code")
     with t.line("it can be started again, and stopped"):
         lines = t.out("logs", name).count("\n")

@@ -22,14 +22,14 @@ def address(t, name, network="bridge", what="IPAddress"):
 
 def fetch(url):
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read().decode()
     except (urllib.error.URLError, OSError):
         return ""
 
 
 def served(url, want):
-    wait_until(lambda: fetch(url) == want, f"{url} answers {want!r}", 20)
+    wait_until(lambda: fetch(url) == want, f"{url} answers {want!r}")
 
 
 @case("docker", "network: the default bridge")
@@ -77,9 +77,9 @@ def named(t):
         check_in("10.77.0.77/24", t.out("exec", "one", "ip", "addr", "show", "eth0"), "address")
     with t.line("two containers find each other by name, by alias, and both ways"):
         t.ok("run", "-d", "--name", "two", "--hostname", "two", "--network", "clay", IMAGE, *SERVE)
-        wait_until(lambda: t.call("exec", "two", "wget", "-qO-", "http://one/").text == "one\n", "one answers two", 20)
+        wait_until(lambda: t.call("exec", "two", "wget", "-qO-", "http://one/").text == "one\n", "one answers two")
         check_equal(t.out("exec", "two", "wget", "-qO-", "http://alias/"), "one", "by alias")
-        wait_until(lambda: t.call("exec", "one", "wget", "-qO-", "http://two/").text == "two\n", "two answers one", 20)
+        wait_until(lambda: t.call("exec", "one", "wget", "-qO-", "http://two/").text == "two\n", "two answers one")
     with t.line("network connect before start: two cards"):
         t.ok("create", "--name", "three", "--network", "clay", IMAGE, *SERVE)
         t.ok("network", "connect", "kiln", "three")
@@ -95,7 +95,7 @@ def named(t):
         wait_until(lambda: t.call("exec", "four", "timeout", "2", "wget", "-qO-", "http://one/").text == "one\n",
                    "one answers four", 20)
         t.ok("network", "disconnect", "clay", "four")
-        wait_until(lambda: "10.77.0." not in t.out("exec", "four", "ip", "addr"), "the card has gone", 20)
+        wait_until(lambda: "10.77.0." not in t.out("exec", "four", "ip", "addr"), "the card has gone")
     with t.line("--dns, --add-host"):
         out = t.out("run", "--rm", "--dns", "192.0.2.9", "--add-host", "far:192.0.2.7", IMAGE, "cat",
                     "/etc/resolv.conf", "/etc/hosts")
@@ -142,7 +142,7 @@ def too_many(t):
 def nginx(t):
     Docker.load_image(NGINX)
     t.ok("run", "-d", "--name", "web", "-p", "8090:80", NGINX)
-    wait_until(lambda: fetch("http://127.0.0.1:8090/") == PAGE, "nginx answers", 30)
+    wait_until(lambda: fetch("http://127.0.0.1:8090/") == PAGE, "nginx answers")
     with t.line("wrk through the published port: no error"):
         done = run(["wrk", "-t1", "-c8", f"-d{LOAD_S}s", "http://127.0.0.1:8090/"])
         check_equal(done.code, 0, f"wrk: {done!r}")
@@ -169,7 +169,7 @@ def compose(t):
 
     call("up", "-d")
     with t.line("one service finds the other by its name"):
-        wait_until(lambda: "web\n" in call("logs", "--no-color", "client"), "the answer is in the log", 30)
+        wait_until(lambda: "web\n" in call("logs", "--no-color", "client"), "the answer is in the log")
     with t.line("published port"):
         served("http://127.0.0.1:8070/", "web\n")
     call("down", "-t", "0")

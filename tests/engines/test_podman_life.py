@@ -65,7 +65,7 @@ def service(t):
     with t.line("kill -s, wait"):
         waiting = t.popen("wait", "service")
         t.ok("kill", "-s", "KILL", "service")
-        check_equal(waiting.communicate(timeout=60)[0].decode().strip(), "137", "exit code by wait")
+        check_equal(waiting.communicate(timeout=120)[0].decode().strip(), "137", "exit code by wait")
     with t.line("rm -f of a running one"):
         t.ok("start", "service")
         t.ok("rm", "-f", "-t", "0", "service")

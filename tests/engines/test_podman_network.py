@@ -8,7 +8,7 @@ from podman import IMAGE, NGINX
 from web import PAGE, SERVE, fetch, load, served
 
 
-def answer(t, name, host, want, limit=20):
+def answer(t, name, host, want, limit=120):
     """Container @name gets @want from @host."""
     wait_until(lambda: t.call("exec", name, "timeout", "3", "wget", "-qO-", f"http://{host}/").text == want,
                f"'{host}' answers '{name}'", limit)

@@ -68,7 +68,7 @@ def decode(data):
 
 
 class Client:
-    def __init__(self, path, limit=120):
+    def __init__(self, path, limit=300):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(limit)
         self.socket.connect(path)

@@ -17,14 +17,14 @@ LOAD_S = 3
 
 def fetch(url):
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read().decode()
     except (urllib.error.URLError, OSError):
         return ""
 
 
 def served(url, want):
-    wait_until(lambda: fetch(url) == want, f"{url} answers {want!r}", 20)
+    wait_until(lambda: fetch(url) == want, f"{url} answers {want!r}")
 
 
 def load(url):

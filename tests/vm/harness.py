@@ -25,11 +25,11 @@ IMAGES = os.path.join(BUILD, "images")
 TEMPLATES = "/run/onggi-test-templates"
 
 # A hang is a failure: no single command of a test may take longer, in seconds.
-COMMAND_LIMIT = 90
+COMMAND_LIMIT = 300
 # How long processes that were told to end may need for it before they count as leaked, in seconds.
-SETTLE_LIMIT = 30
+SETTLE_LIMIT = 60
 # The maker of a template ends by itself; on a busy machine, with another kernel or size of machine, it takes longer.
-MAKER_LIMIT = 90
+MAKER_LIMIT = 300
 
 DEFAULT_CAPS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID",
                 "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_KILL", "CAP_SETFCAP"]
@@ -64,8 +64,8 @@ def check_in(needle, text, what):
         raise Failure(f"{what}: {needle!r} is not in {text!r}")
 
 
-def wait_until(condition, what, limit=30):
-    """For what has no event to wait for from outside. Tests only."""
+def wait_until(condition, what, limit=120):
+    """For what has no event to wait for from outside. Tests only. Longer than @limit is a hang."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
         value = condition()
@@ -382,10 +382,10 @@ class Sandbox:
     def status(self, name="c1"):
         return self.state(name)["status"]
 
-    def wait_status(self, status, name="c1", limit=30):
+    def wait_status(self, status, name="c1", limit=120):
         wait_until(lambda: self.status(name) == status, f"'{name}' is {status}", limit)
 
-    def exit_of(self, pid, limit=60):
+    def exit_of(self, pid, limit=120):
         """The exit code of a process that was left to us, the subreaper, as an engine computes it."""
         fd = os.pidfd_open(pid)
         try:

@@ -34,8 +34,8 @@ def clones(store):
 
 
 def made(store):
-    wait_until(lambda: names(store) and not unfinished(store), "a template is there", 60)
-    wait_until(lambda: not makers(), "the template maker has ended", 60)
+    wait_until(lambda: names(store) and not unfinished(store), "a template is there")
+    wait_until(lambda: not makers(), "the template maker has ended")
 
 
 def makers():

@@ -20,7 +20,7 @@ class ConsoleSocket:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.bind(path)
         self.socket.listen(1)
-        self.socket.settimeout(60)
+        self.socket.settimeout(120)
 
     def receive(self):
         connection, _ = self.socket.accept()
@@ -52,7 +52,7 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text.encode())
 
-    def expect(self, text, limit=60):
+    def expect(self, text, limit=120):
         """Read until @text has come; returns all up to it and forgets that."""
         end = time.monotonic() + limit
         while text not in self.text:
@@ -64,7 +64,7 @@ class Terminal:
         head, self.text = self.text.split(text, 1)
         return head + text
 
-    def rest(self, limit=60):
+    def rest(self, limit=120):
         """Everything up to the end."""
         end = time.monotonic() + limit
         while time.monotonic() < end:

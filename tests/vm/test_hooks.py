@@ -271,7 +271,7 @@ def second_container(box):
     wait_until(lambda: os.path.exists(f"{box.dir}/running"), "the hook runs")
     check_equal(box.ok("exec", "c1", "echo", "alive").text, "alive\n", "exec in the first container meanwhile")
     open(f"{box.dir}/go", "w").close()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     check_equal((process.returncode, out), (0, b"second\n"), "the second container")
     shutil.rmtree(f"{bundle}/rootfs/vol", ignore_errors=True)
     box.ok("delete", "--force", "c1")

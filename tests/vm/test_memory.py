@@ -29,5 +29,5 @@ def freed(box):
     check(vmm_pss_mib() >= before + 150, "the VMM has grown with it")
     process.stdin.close()
     check(process.wait(60) == 0, "the program that allocates")
-    wait_until(lambda: vmm_pss_mib() <= before + 60, "it has shrunk to 60 MiB more than before", 60)
+    wait_until(lambda: vmm_pss_mib() <= before + 60, "it has shrunk to 60 MiB more than before")
     box.ok("delete", "--force", "c1")

@@ -73,7 +73,7 @@ def pings(box):
         check(received >= 6, f"the guest has received {received} packets only")
         # A port that nobody listens on: the refusal is the guest's.
         with socket.socket() as s:
-            s.settimeout(10)
+            s.settimeout(60)
             check_equal(s.connect_ex((f"{V4 % 0}.2", 9)), 111, "connection to a closed port")
         stop(box, net)
 
@@ -121,7 +121,7 @@ def server_inside(box):
         net.add(0)
         start(box, net, ["sh", "-c", f"mkdir /www; echo hello from inside >/www/index.html; httpd -f -p {PORT} -h /www"])
         wait_until(lambda: can_connect(f"{V4 % 0}.2"), "the server listens")
-        with socket.create_connection((f"{V4 % 0}.2", PORT), timeout=10) as s:
+        with socket.create_connection((f"{V4 % 0}.2", PORT), timeout=60) as s:
             s.sendall(b"GET / HTTP/1.0\r\n\r\n")
             text = b""
             while data := s.recv(4096):
@@ -132,7 +132,7 @@ def server_inside(box):
 
 def can_connect(address):
     with socket.socket() as s:
-        s.settimeout(5)
+        s.settimeout(30)
         return s.connect_ex((address, PORT)) == 0
 
 

@@ -77,7 +77,7 @@ def memory_shrinks(box):
     box.ok("exec", "c1", "rm", "/dev/shm/eaten")
     box.ok("update", "--memory", "64m", "c1")
     check_equal(inside(box, "memory.max"), [str(64 * MIB)], "memory.max")
-    wait_until(lambda: guest_mib(box) == before, f"the guest has {before} MiB again", 30)
+    wait_until(lambda: guest_mib(box) == before, f"the guest has {before} MiB again")
     wait_until(lambda: vmm_resident_mib(box) < full - 200,
                f"the VMM gives back 200 of {full} MiB, has {vmm_resident_mib(box)}", 30)
 
@@ -157,7 +157,7 @@ def second_container(box):
               linux__resources=limits(memory={"limit": 512 * MIB}))
     check(guest_mib(box) >= before + 500, f"{before} MiB before, {guest_mib(box)} after")
     box.ok("delete", "--force", "c2")
-    wait_until(lambda: guest_mib(box) == before, f"{before} MiB again", 30)
+    wait_until(lambda: guest_mib(box) == before, f"{before} MiB again")
 
 
 @claim("only what update names changes, from flags and from --resources")

@@ -207,7 +207,7 @@ def renewed(box):
     inode = os.stat(os.path.join(store, name, "memory")).st_ino
     for number in range(3):
         box.run_ok(["true"], name=f"c{number}")
-    wait_until(lambda: os.stat(os.path.join(store, name, "memory")).st_ino != inode, "the template is another", 60)
+    wait_until(lambda: os.stat(os.path.join(store, name, "memory")).st_ino != inode, "the template is another")
     made(store)
     check(clones(store) <= 1, "the new one counts from the beginning")
 
@@ -216,10 +216,10 @@ def renewed(box):
 def maker_killed(box):
     store = fresh_store(box)
     box.start(["sleep", "1000"])
-    wait_until(makers, "the maker runs", 30)
+    wait_until(makers, "the maker runs")
     for pid in makers():
         kill_quietly(pid, signal.SIGKILL)
-    wait_until(lambda: not makers(), "it is gone", 30)
+    wait_until(lambda: not makers(), "it is gone")
     check_equal(names(store), [], "templates")
     check_equal(box.ok("exec", "c1", "echo", "alive").text, "alive\n", "the container")
     box.ok("template", "create")
@@ -254,12 +254,12 @@ def killed_at_each_step(box):
     }
     for what, reached in steps.items():
         making = box.popen("template", "create")
-        wait_until(lambda: reached() or making.poll() is not None, what, 60)
+        wait_until(lambda: reached() or making.poll() is not None, what)
         making.kill()
-        making.communicate(timeout=60)
-        wait_until(lambda: not machine_of_maker(), f"the machine is gone that was there when {what}", 30)
+        making.communicate(timeout=120)
+        wait_until(lambda: not machine_of_maker(), f"the machine is gone that was there when {what}")
         check_equal(box.run_ok(["echo", "fine"], name=f"c{len(what)}").text, "fine\n", f"output after {what}")
-        wait_until(lambda: not makers(), "the maker that this container has started has ended", 60)
+        wait_until(lambda: not makers(), "the maker that this container has started has ended")
         box.ok("template", "refresh")
         check_equal((len(names(store)), unfinished(store)), (1, []), f"templates after {what}")
         box.ok("template", "remove")
