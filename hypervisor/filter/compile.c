@@ -29,6 +29,7 @@
 
 static const char *list;
 static int line_number;
+static char *rest; /* of the line */
 
 static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...)
 {
@@ -77,24 +78,24 @@ static unsigned long long number(const char *word)
 static struct scmp_arg_cmp comparison(const char *word)
 {
 	struct scmp_arg_cmp c = { 0 };
-	const char *operation = strtok(NULL, " ");
+	const char *operation = strtok_r(NULL, " ", &rest);
 
 	if (strncmp(word, "arg", 3) != 0 || word[3] < '0' || word[3] > '5' || word[4] || !operation)
 		fail("'%s' is neither an action nor an argument to compare", word);
 	c.arg = (unsigned int)(word[3] - '0');
 	if (strcmp(operation, "&") == 0) {
 		c.op = SCMP_CMP_MASKED_EQ;
-		c.datum_a = number(strtok(NULL, " "));
-		operation = strtok(NULL, " ");
+		c.datum_a = number(strtok_r(NULL, " ", &rest));
+		operation = strtok_r(NULL, " ", &rest);
 		if (!operation || strcmp(operation, "==") != 0)
 			fail("'==' is missing");
-		c.datum_b = number(strtok(NULL, " "));
+		c.datum_b = number(strtok_r(NULL, " ", &rest));
 		return c;
 	}
 	if (strcmp(operation, "==") != 0 && strcmp(operation, "!=") != 0)
 		fail("'%s' is no comparison", operation);
 	c.op = *operation == '=' ? SCMP_CMP_EQ : SCMP_CMP_NE;
-	c.datum_a = number(strtok(NULL, " "));
+	c.datum_a = number(strtok_r(NULL, " ", &rest));
 	return c;
 }
 
@@ -102,13 +103,13 @@ static void add_rule(scmp_filter_ctx ctx, const char *name)
 {
 	int call = seccomp_syscall_resolve_name(name), r;
 	uint32_t action = SCMP_ACT_ALLOW;
-	const char *word = strtok(NULL, " ");
+	const char *word = strtok_r(NULL, " ", &rest);
 	struct scmp_arg_cmp c;
 
 	if (call == __NR_SCMP_ERROR)
 		fail("no system call '%s' is known", name);
 	if (find_action(word, &action))
-		word = strtok(NULL, " ");
+		word = strtok_r(NULL, " ", &rest);
 	if (word) {
 		c = comparison(word);
 		r = seccomp_rule_add_exact_array(ctx, action, call, 1, &c);
@@ -117,7 +118,7 @@ static void add_rule(scmp_filter_ctx ctx, const char *name)
 	}
 	if (r < 0)
 		fail("'%s': %s", name, strerror(-r));
-	if (strtok(NULL, " "))
+	if (strtok_r(NULL, " ", &rest))
 		fail("'%s': more than a rule", name);
 }
 
@@ -126,7 +127,7 @@ static scmp_filter_ctx begin(void)
 	scmp_filter_ctx ctx;
 	uint32_t action;
 
-	if (!find_action(strtok(NULL, " "), &action))
+	if (!find_action(strtok_r(NULL, " ", &rest), &action))
 		fail("no such action");
 	ctx = seccomp_init(action);
 	/* A decision takes a search by halves instead of a walk along the list. */
@@ -169,7 +170,7 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), f)) {
 		line_number++;
 		line[strcspn(line, "#\n")] = '\0';
-		word = strtok(line, " ");
+		word = strtok_r(line, " ", &rest);
 		if (!word)
 			continue;
 		if (!ctx && strcmp(word, "default") != 0)
