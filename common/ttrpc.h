@@ -164,6 +164,12 @@ void ttrpc_client_skip_streams(struct ttrpc_client *client, uint32_t n);
  * with -EPIPE. @gone does not run.
  */
 void ttrpc_client_abandon(struct ttrpc_client *client, enum ttrpc_code code, const char *message);
+/*
+ * The peer may be hostile. UNAVAILABLE and CANCELED then mean one thing, that the connection was lost or closed here: a
+ * call that the peer itself ends so ends with UNKNOWN, or DATA_LOSS. Messages of this client's own name the peer.
+ * @peer  "the guest", a string that stays
+ */
+void ttrpc_client_distrust(struct ttrpc_client *client, const char *peer);
 void ttrpc_client_destroy(struct ttrpc_client *client);
 DEFINE_CLEANUP(struct ttrpc_client *, ttrpc_client_destroy);
 

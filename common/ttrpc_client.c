@@ -44,6 +44,7 @@ struct ttrpc_client {
 	struct client_calls calls;
 	uint32_t next_stream;
 	bool wrapped;      /* ids began anew: one may still be in use */
+	const char *peer;  /* see ttrpc_client_distrust; NULL: trusted */
 	bool closed;       /* no connection any more */
 	bool dead;         /* destroyed */
 	unsigned int refs; /* functions that run callbacks */
@@ -141,12 +142,22 @@ static struct client_call *find_call(struct ttrpc_client *client, uint32_t strea
 	return NULL;
 }
 
+/* It was not the peer who said so. */
+static void call_end_here(struct client_call *call, enum ttrpc_code code, const char *message)
+{
+	const char *peer = call->client->peer;
+	char text[ERR_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%s%s%s", peer ? peer : "", peer ? ": " : "", message);
+	call_end(call, code, text);
+}
+
 static void call_succeed(struct client_call *call, const uint8_t *payload, size_t len)
 {
 	ProtobufCMessage *message = wire_unpack(call->response, payload, len);
 
 	if (!message) {
-		call_end(call, TTRPC_INTERNAL, "the response is malformed");
+		call_end_here(call, TTRPC_INTERNAL, "the response is malformed");
 		return;
 	}
 	call_unlink(call);
@@ -158,6 +169,18 @@ static void call_succeed(struct client_call *call, const uint8_t *payload, size_
 	free(call);
 }
 
+/* What the peer's word for how the call has ended comes to. */
+static enum ttrpc_code code_of(const struct ttrpc_client *client, int code)
+{
+	if (code < 0 || code > TTRPC_UNAUTHENTICATED)
+		return TTRPC_UNKNOWN;
+	if (client->peer && (code == TTRPC_UNAVAILABLE || code == TTRPC_ABORTED))
+		return TTRPC_UNKNOWN;
+	if (client->peer && code == TTRPC_CANCELED)
+		return TTRPC_DATA_LOSS;
+	return (enum ttrpc_code)code;
+}
+
 static void handle_frame(struct ttrpc_client *client, const struct ttrpc_frame *frame)
 {
 	struct client_call *call = find_call(client, frame->header.stream);
@@ -167,22 +190,20 @@ static void handle_frame(struct ttrpc_client *client, const struct ttrpc_frame *
 	if (!call)
 		return;
 	if (frame->oversize) {
-		call_end(call, TTRPC_RESOURCE_EXHAUSTED, "the response is too long");
+		call_end_here(call, TTRPC_RESOURCE_EXHAUSTED, "the response is too long");
 		return;
 	}
 	response = (Onggi__Ttrpc__Response *)wire_unpack(&onggi__ttrpc__response__descriptor,
 							 frame->payload, frame->header.length);
 	if (!response) {
-		call_end(call, TTRPC_INTERNAL, "the response is malformed");
+		call_end_here(call, TTRPC_INTERNAL, "the response is malformed");
 		return;
 	}
 	code = response->status ? response->status->code : TTRPC_OK;
 	if (code == TTRPC_OK)
 		call_succeed(call, response->payload.data, response->payload.len);
 	else
-		call_end(call,
-			 code < 0 || code > TTRPC_UNAUTHENTICATED ? TTRPC_UNKNOWN
-								  : (enum ttrpc_code)code,
+		call_end(call, code_of(client, code),
 			 response->status->message[0] ? response->status->message
 						      : "no reason was given");
 	onggi__ttrpc__response__free_unpacked(response, NULL);
@@ -266,6 +287,11 @@ void ttrpc_client_skip_streams(struct ttrpc_client *client, uint32_t n)
 	client->next_stream += 2 * n;
 }
 
+void ttrpc_client_distrust(struct ttrpc_client *client, const char *peer)
+{
+	client->peer = peer;
+}
+
 static uint32_t take_stream(struct ttrpc_client *client)
 {
 	uint32_t stream;
@@ -282,7 +308,7 @@ static void on_timeout(void *userdata)
 {
 	struct client_call *call = userdata;
 
-	call_end(call, TTRPC_DEADLINE_EXCEEDED, "no answer in time");
+	call_end_here(call, TTRPC_DEADLINE_EXCEEDED, "no answer in time");
 }
 
 static int start_call(struct ttrpc_client *client, const char *service, const char *method,

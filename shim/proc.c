@@ -220,8 +220,8 @@ static void wait_answered(enum ttrpc_code code, const char *message, const void 
 
 	if (code != TTRPC_OK) {
 		agent_text(text, sizeof(text), message);
-		/* The end of something that was deleted meanwhile may be unknown. */
-		if (!agent_code_is_loss(code) && !p->removed && p->state != PROC_STOPPED)
+		/* The end of something that was deleted meanwhile may be unknown, or its removal be under way. */
+		if (!agent_code_is_loss(code) && code != TTRPC_DATA_LOSS && !p->removed && p->state != PROC_STOPPED)
 			sandbox_give_up(proc_sandbox(p), "the agent cannot tell a process's end: %s",
 					text);
 	} else if (answer->exit_status > PROC_STATUS_MAX) {

@@ -87,6 +87,7 @@ static bool boot_instead(struct sandbox *s)
 
 static void lose_vm(struct sandbox *s)
 {
+	char text[2 * AGENT_TEXT_MAX];
 	_cleanup_free_ char *reason = NULL;
 
 	if (boot_instead(s))
@@ -98,6 +99,10 @@ static void lose_vm(struct sandbox *s)
 	/* First the records and answers, then what takes time. */
 	s->phase = SANDBOX_DOWN;
 	tell_all_lost(s, reason);
+	/* Who waits for something else of the guest is to hear why, too. */
+	snprintf(text, sizeof(text), "the virtual machine was lost: %s", reason ? reason : "");
+	if (s->agent)
+		ttrpc_client_abandon(s->agent, TTRPC_UNAVAILABLE, text);
 	sandbox_vm_stop(s);
 }
 

@@ -240,7 +240,8 @@ void agent_call(struct sandbox *s, const char *method, const ProtobufCMessage *r
 bool agent_code_is_loss(enum ttrpc_code code);
 
 /*
- * Copy a text of the guest: at most @size - 1 bytes, control characters replaced, NUL-terminated.
+ * Copy a text of the guest: at most @size - 1 bytes of UTF-8, NUL-terminated. Control characters and what is no UTF-8
+ * are replaced. @out may be @text itself.
  */
 void agent_text(char *out, size_t size, const char *text);
 

@@ -2,6 +2,7 @@
 /* Calls to the agent, and what its texts go through before anybody else sees them. */
 #include <string.h>
 
+#include "common/utf8.h"
 #include "shim/sandbox.h"
 
 void agent_call(struct sandbox *s, const char *method, const ProtobufCMessage *request,
@@ -24,14 +25,31 @@ bool agent_code_is_loss(enum ttrpc_code code)
 	return code == TTRPC_UNAVAILABLE || code == TTRPC_CANCELED;
 }
 
+/* Bytes of @text that may stand as they are: a printable character; C1 controls drive terminals too. 0: none. */
+static size_t printable(const char *text, size_t len)
+{
+	size_t n = utf8_sequence(text, len);
+	const unsigned char *c = (const unsigned char *)text;
+
+	if (n == 1)
+		return c[0] >= ' ' && c[0] != 0x7f;
+	return n == 2 && c[0] == 0xc2 && c[1] < 0xa0 ? 0 : n;
+}
+
 void agent_text(char *out, size_t size, const char *text)
 {
-	size_t n = 0;
+	size_t used = 0, left = text ? strnlen(text, size) : 0, n;
 
-	for (; text && *text && n + 1 < size; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		out[n++] = c < ' ' || c == 0x7f ? '?' : (char)c;
+	for (; left > 0; text += n, left -= n) {
+		n = printable(text, left);
+		if (used + (n ? n : 1) >= size)
+			break;
+		if (n)
+			memmove(out + used, text, n);
+		else
+			out[used] = '?';
+		n = n ? n : 1;
+		used += n;
 	}
-	out[n] = '\0';
+	out[used] = '\0';
 }

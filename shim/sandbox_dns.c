@@ -2,9 +2,10 @@
 /*
  * Theory of operation
  *
- * One call of NextQuery waits at the agent as long as there is room for one more query. A query
- * that arrived is a socket and a timer: connected, so that nobody else's datagrams come in, sent, and
- * gone with the answer, an error or the timer, each of which the agent is told.
+ * One call of NextQuery waits at the agent as long as there is room for one more query; one whose answer the agent has
+ * not taken counts too, or who asks and never listens would have us hold ever more of them. A query that arrived is a
+ * socket and a timer: connected, so that nobody else's datagrams come in, sent, and gone with the answer, an error or
+ * the timer, each of which the agent is told.
  */
 #include "shim/sandbox_dns.h"
 
@@ -45,6 +46,7 @@ struct sandbox_dns {
 	bool asking, failed;
 	struct query *queries;
 	size_t n_queries, n_streams;
+	size_t n_telling; /* answers that the agent has not taken yet */
 };
 
 static void fetch(struct sandbox_dns *dns);
@@ -68,6 +70,11 @@ static void query_free(struct query *q)
 
 static void answered(enum ttrpc_code code, const char *message, const void *response, void *userdata)
 {
+	struct sandbox_dns *dns = userdata;
+
+	dns->n_telling--;
+	if (!agent_code_is_loss(code))
+		fetch(dns);
 }
 
 static void tell_agent(struct sandbox_dns *dns, uint64_t id, const uint8_t *answer, size_t len)
@@ -76,8 +83,9 @@ static void tell_agent(struct sandbox_dns *dns, uint64_t id, const uint8_t *answ
 
 	request.id = id;
 	request.answer = (ProtobufCBinaryData){ .data = (uint8_t *)(uintptr_t)answer, .len = len };
+	dns->n_telling++;
 	agent_call(dns->sandbox, "AnswerQuery", &request.base, &onggi__agent__v1__empty__descriptor,
-		   AGENT_QUERY_TIMEOUT_MS, answered, NULL);
+		   AGENT_QUERY_TIMEOUT_MS, answered, dns);
 }
 
 /* @len 0: there is no answer. */
@@ -262,7 +270,7 @@ static void fetch(struct sandbox_dns *dns)
 {
 	Onggi__Agent__V1__Empty request = ONGGI__AGENT__V1__EMPTY__INIT;
 
-	if (dns->asking || dns->failed || dns->n_queries >= DNS_QUERIES_MAX)
+	if (dns->asking || dns->failed || dns->n_queries + dns->n_telling >= DNS_QUERIES_MAX)
 		return;
 	dns->asking = true;
 	agent_call(dns->sandbox, "NextQuery", &request.base,

@@ -117,8 +117,9 @@ static void reply_processes(struct ttrpc_call *call,
 	for (size_t i = 0; i < n; i++) {
 		char *command = answer->processes[i]->command;
 
-		/* In place: the text only gets shorter. */
-		agent_text(command, strnlen(command, AGENT_TEXT_MAX - 1) + 1, command);
+		/* In place: the text only gets shorter. An empty one is protobuf-c's own, in read-only memory. */
+		if (command[0])
+			agent_text(command, strnlen(command, AGENT_TEXT_MAX - 1) + 1, command);
 		onggi__sandbox__v1__process__init(&processes[i]);
 		processes[i].pid = answer->processes[i]->pid;
 		processes[i].command = command;

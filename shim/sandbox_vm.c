@@ -235,6 +235,8 @@ static int connect_agent(struct sandbox *s, struct err *err)
 	r = ttrpc_client_create(s->loop, fd, agent_gone, s, &s->agent);
 	if (r < 0)
 		return err_set_errno(err, r, "channel to the agent");
+	/* A guest that only claims it would be waited for without an end. */
+	ttrpc_client_distrust(s->agent, "the guest");
 	if (s->restored)
 		ttrpc_client_skip_streams(s->agent, TEMPLATE_MAKER_CALLS);
 	TAKE_FD(fd);

@@ -51,7 +51,9 @@ static struct {
 	unsigned int served, fetches, answers;
 	uint8_t servers[8][4];
 	struct ttrpc_call *waiting; /* NextQuery */
-	bool flood;
+	bool flood, deaf;
+	struct ttrpc_call *held[DNS_QUERIES_MAX]; /* AnswerQuery that is not answered */
+	size_t n_held;
 	uint64_t next_id;
 	uint64_t answer_id;
 	size_t answer_len;
@@ -107,7 +109,12 @@ static void on_answer(struct ttrpc_call *call, const void *message, void *userda
 	agent.answer_len = request->answer.len;
 	if (request->answer.len)
 		memcpy(agent.answer, request->answer.data, request->answer.len);
-	ttrpc_call_reply(call, &empty.base);
+	if (agent.deaf) {
+		assert_true(agent.n_held < DNS_QUERIES_MAX);
+		agent.held[agent.n_held++] = call;
+	} else {
+		ttrpc_call_reply(call, &empty.base);
+	}
 }
 
 static const struct ttrpc_method methods[] = {
@@ -399,6 +406,27 @@ static void flood_of_queries_waits_until_one_ends(void **state)
 
 /* ---- claims: which servers ---- */
 
+/* Nobody listens, so each query has its answer at once, which the agent does not take. */
+static void answers_that_the_agent_does_not_take_hold_queries_back(void **state)
+{
+	close(udp);
+	udp = -EBADF;
+	agent.flood = agent.deaf = true;
+	look_at("nameserver 127.0.0.11\n");
+	RUN_UNTIL(agent.answers == DNS_QUERIES_MAX);
+	settle(loop);
+	assert_int_equal(agent.fetches, DNS_QUERIES_MAX);
+	/* One is taken, one more is fetched. */
+	agent.n_held--;
+	ttrpc_call_reply(agent.held[agent.n_held], &empty.base);
+	RUN_UNTIL(agent.answers == DNS_QUERIES_MAX + 1);
+	settle(loop);
+	assert_int_equal(agent.fetches, DNS_QUERIES_MAX + 1);
+	while (agent.n_held > 0)
+		ttrpc_call_fail(agent.held[--agent.n_held], TTRPC_UNAVAILABLE, "over");
+	agent.flood = agent.deaf = false;
+}
+
 static void streams_beyond_their_limit_are_not_answered(void **state)
 {
 	uint8_t query[20] = { 1, 2 };
@@ -555,6 +583,7 @@ int main(void)
 		claim(query_for_another_server_is_the_last_one),
 		claim(queries_of_impossible_length_are_the_last_ones),
 		claim(flood_of_queries_waits_until_one_ends),
+		claim(answers_that_the_agent_does_not_take_hold_queries_back),
 		claim(streams_beyond_their_limit_are_not_answered),
 		claim(ports_of_the_host_are_spared_while_names_are_served),
 		claim(each_server_is_served_once),

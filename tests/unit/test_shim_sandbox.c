@@ -322,6 +322,33 @@ static void record_names_the_processes_of_the_sandbox(void **state)
 	assert_true(process_id_alive(&record->vmm));
 }
 
+static void texts_of_the_guest_drive_no_terminal(void **state)
+{
+	static const struct {
+		const char *text, *want;
+		size_t size;
+	} cases[] = {
+		{ "plain \xc3\xa9\xe2\x82\xac", "plain \xc3\xa9\xe2\x82\xac", 32 },
+		{ "\033[31m\r\n\t\x7f", "?[31m????", 32 },
+		/* CSI as a byte and as a character; what is no UTF-8 */
+		{ "\x9b" "1m\xc2\x9b" "1m\xff\xc3", "?1m??1m??", 32 },
+		{ "cut here", "cut", 4 },
+		{ "12\xe2\x82\xac", "12", 5 },
+		{ "", "", 1 },
+	};
+	char buf[32], same[] = "a\nb";
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		memset(buf, 'x', sizeof(buf));
+		agent_text(buf, cases[i].size, cases[i].text);
+		assert_string_equal(buf, cases[i].want);
+	}
+	agent_text(same, sizeof(same), same);
+	assert_string_equal(same, "a?b");
+	agent_text(buf, sizeof(buf), NULL);
+	assert_string_equal(buf, "");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -347,6 +374,7 @@ int main(void)
 		WORLD_CLAIM(namespace_of_the_host_is_refused),
 		WORLD_CLAIM(shut_down_records_the_end_of_all_and_leaves_no_folder),
 		WORLD_CLAIM(record_names_the_processes_of_the_sandbox),
+		cmocka_unit_test(texts_of_the_guest_drive_no_terminal),
 	};
 
 	if (world_main_unshare() < 0)

@@ -616,6 +616,48 @@ static void hundreds_of_calls_wait_on_one_connection(void **state)
 	client_stop(&r);
 }
 
+/* Who deals with a lost connection would wait for it without an end. */
+static void distrusted_peer_cannot_claim_that_the_connection_is_lost(void **state)
+{
+	static const int32_t claims[] = { TTRPC_UNAVAILABLE, TTRPC_CANCELED };
+	static const enum ttrpc_code wants[] = { TTRPC_UNKNOWN, TTRPC_DATA_LOSS };
+	struct client_rig r;
+
+	client_start(&r, false);
+	for (size_t i = 0; i < ARRAY_SIZE(claims); i++) {
+		assert_int_equal(start(&r, "Any", 0), 0);
+		raw_answer(&r, raw_take_request(&r, NULL), claims[i], "gone");
+		rig_run_until(&r.rig, r.n_done == 2 * i + 1);
+		assert_int_equal(r.code, claims[i]);
+		ttrpc_client_distrust(r.client, "the other");
+		assert_int_equal(start(&r, "Any", 0), 0);
+		raw_answer(&r, raw_take_request(&r, NULL), claims[i], "gone");
+		rig_run_until(&r.rig, r.n_done == 2 * i + 2);
+		assert_int_equal(r.code, wants[i]);
+		assert_string_equal(r.message, "gone");
+		ttrpc_client_distrust(r.client, NULL);
+	}
+	client_stop(&r);
+}
+
+static void messages_about_a_distrusted_peer_name_it(void **state)
+{
+	struct client_rig r;
+
+	client_start(&r, false);
+	ttrpc_client_distrust(r.client, "the other");
+	assert_int_equal(start(&r, "Any", 10), 0);
+	rig_run_until(&r.rig, r.n_done == 1);
+	assert_string_equal(r.message, "the other: no answer in time");
+	assert_int_equal(start(&r, "Any", 0), 0);
+	raw_take_request(&r, NULL);
+	raw_send_header(&r.rig, raw_take_request(&r, NULL), TTRPC_FRAME_RESPONSE, 3);
+	raw_send(&r.rig, "\xff\xff\xff", 3);
+	rig_run_until(&r.rig, r.n_done == 2);
+	assert_string_equal(r.message, "the other: the response is malformed");
+	client_stop(&r);
+}
+
 static void client_refuses_what_is_no_descriptor(void **state)
 {
 	struct ttrpc_client *client = NULL;
@@ -656,6 +698,8 @@ int main(void)
 		leak_checked(peer_that_reads_nothing_cannot_fill_memory),
 		leak_checked(bulk_output_passes),
 		leak_checked(hundreds_of_calls_wait_on_one_connection),
+		leak_checked(distrusted_peer_cannot_claim_that_the_connection_is_lost),
+		leak_checked(messages_about_a_distrusted_peer_name_it),
 		leak_checked(client_refuses_what_is_no_descriptor),
 	};
 
