@@ -188,7 +188,7 @@ run: deps ## build everything and run two containers in microVMs
 
 test: deps-engines ## build and run every test; the last line counts them
 	@$(SUBMAKE) all guest guest-kernel guest-distro unit-tests fuzz-replay $(BUILD)/tests/probe \
-		$(BUILD)/tests/agent_driver
+		$(BUILD)/tests/agent_driver $(BUILD)/tests/hostile.cpio
 	@$(SUBMAKE) images engine-images
 	@tests/run-all $(BUILD)
 
@@ -208,6 +208,17 @@ $(BUILD)/tests/probe: tests/vm/probe.c
 $(BUILD)/tests/agent_driver: $(BUILD)/obj/tests/vm/agent_driver.o $(BUILD)/libagent.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_AGENT)
+
+# In the agent's place, for tests of what a guest that was taken over can do (tests/vm/test_hostile.py).
+HOSTILE_OBJ := $(call objects,tests/vm)
+HOSTILE_OBJ := $(filter %/hostile_agent.o %/hostile_share.o %/hostile_fuse.o,$(HOSTILE_OBJ))
+
+$(BUILD)/tests/hostile_agent: $(HOSTILE_OBJ) $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -static-pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_COMMON)
+
+$(BUILD)/tests/hostile.cpio: $(BUILD)/tests/hostile_agent guest-kernel/initramfs.sh
+	@guest-kernel/initramfs.sh $< $@
 
 # ---- fuzzing -----------------------------------------------------------------------------------------
 
@@ -246,7 +257,7 @@ lint: deps-test ## include rules, lengths, headers, static analysis
 		--suppress=comparePointers --suppress=arrayIndexThenCheck --suppress='*:$(BUILD)/*' -D_GNU_SOURCE -I. common agent hypervisor net shim
 
 check-asan: deps-test ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
-	@$(SUBMAKE) all guest guest-kernel guest-distro images $(BUILD)/tests/probe
+	@$(SUBMAKE) all guest guest-kernel guest-distro images $(BUILD)/tests/probe $(BUILD)/tests/hostile.cpio
 	@$(SUBMAKE) BUILD=$(BUILD)/asan OPT="-O1 -g" FORTIFY= \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-tests fuzz-replay $(BUILD)/asan/onggi-runtime
 	@tests/run-all $(BUILD)/asan unit fuzz
