@@ -218,7 +218,7 @@ $(BUILD)/tests/hostile_agent: $(HOSTILE_OBJ) $(BUILD)/libcommon.a
 	@$(CC) $(CFLAGS_ALL) -static-pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_COMMON)
 
 $(BUILD)/tests/hostile.cpio: $(BUILD)/tests/hostile_agent guest-kernel/initramfs.sh
-	@guest-kernel/initramfs.sh $< $@
+	@$(OTHERS_READ) guest-kernel/initramfs.sh $< $@
 
 # ---- fuzzing -----------------------------------------------------------------------------------------
 
