@@ -84,6 +84,8 @@ $(BUILD)/obj/%.o: %.c Makefile | $(PROTO_H)
 $(BUILD)/obj/shim/runtime/dispatch.o $(BUILD)/obj/shim/runtime/features.o: \
 	CPPFLAGS += -DONGGI_COMMIT='"$(GIT_COMMIT)"'
 
+$(BUILD)/obj/tests/asan_options.o: CPPFLAGS += -DSANITIZER_LOGS='"$(abspath $(BUILD))/logs"'
+
 $(BUILD)/libcommon.a: $(COMMON_OBJ)
 $(BUILD)/libhypervisor.a: $(HYPERVISOR_OBJ)
 $(BUILD)/libnet.a: $(NET_OBJ)
@@ -93,7 +95,7 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(BUILD)/onggi-runtime: $(BUILD)/obj/shim/runtime/main.o $(BUILD)/libshim.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
+$(BUILD)/onggi-runtime: $(BUILD)/obj/shim/runtime/main.o $(SANITIZER_OBJ) $(BUILD)/libshim.a $(BUILD)/libhypervisor.a $(BUILD)/libnet.a $(BUILD)/libcommon.a
 	@echo "  LD      $@"
 	@$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS_HOST)
 
@@ -259,7 +261,8 @@ lint: deps-test ## include rules, lengths, headers, static analysis
 check-asan: deps-test ## unit tests, corpora and VM tests with the host's programs under ASan and UBSan
 	@$(SUBMAKE) all guest guest-kernel guest-distro images $(BUILD)/tests/probe $(BUILD)/tests/hostile.cpio
 	@$(SUBMAKE) BUILD=$(BUILD)/asan OPT="-O1 -g" FORTIFY= \
-		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit-tests fuzz-replay $(BUILD)/asan/onggi-runtime
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+		SANITIZER_OBJ=$(BUILD)/asan/obj/tests/asan_options.o unit-tests fuzz-replay $(BUILD)/asan/onggi-runtime
 	@tests/run-all $(BUILD)/asan unit fuzz
 	@tests/asan-vm $(BUILD)
 

@@ -198,17 +198,26 @@ ROLES = (("VMM", "qemu-system"), ("monitor", "sandbox-monitor"), ("file server",
          ("runsc", "runsc"))
 
 
+def roles():
+    """(pid, role) of every process on the machine that belongs to a sandbox."""
+    for pid, text in harness.processes().items():
+        role = next((role for role, mark in ROLES if mark in text), None)
+        if role:
+            yield pid, role
+
+
+def pids_of_role(role):
+    return [pid for pid, other in roles() if other == role]
+
+
 def memory_by_role():
     """PSS in KiB of everything on the machine that belongs to sandboxes."""
     found = {}
-    for pid, text in harness.processes().items():
-        for role, mark in ROLES:
-            if mark in text:
-                try:
-                    found[role] = found.get(role, 0) + pss_kib(pid)
-                except OSError:
-                    pass
-                break
+    for pid, role in roles():
+        try:
+            found[role] = found.get(role, 0) + pss_kib(pid)
+        except OSError:
+            pass
     return found
 
 
